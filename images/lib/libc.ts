@@ -20,6 +20,7 @@ export const c = {
   sendmsg: libc.func('int64_t sendmsg(int fd, const void *header, int flags)'),
   mmap: libc.func('void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)'),
   munmap: libc.func('int munmap(void *address, size_t length)'),
+  umount2: libc.func('int umount2(const char *target, int flags)'),
 }
 
 /** Linux constants (include/uapi/linux, x86-64). */
@@ -50,8 +51,12 @@ export const SO_ORIGINAL_DST = 80
 export const MSG_DONTWAIT = 0x40
 export const MSG_NOSIGNAL = 0x4000
 export const MSG_CMSG_CLOEXEC = 0x40000000
+export const MNT_DETACH = 2
+export const UMOUNT_NOFOLLOW = 8
+export const ENOENT = 2
 export const EINTR = 4
 export const EAGAIN = 11
+export const EINVAL = 22
 export const ENOBUFS = 105
 
 /** A failed system call: `errno` is Linux's number, the message names the call and what it was about. */

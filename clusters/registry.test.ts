@@ -1,0 +1,210 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { startTime } from './processes.ts'
+import { clean, listOwners, newOwnerId, Registry } from './registry.ts'
+import { mountPoints } from './removal.ts'
+
+const cgroupRoot = existsSync('/sys/fs/cgroup/cgroup.procs') ? '/sys/fs/cgroup' : '/sys/fs/cgroup/unified'
+let scratch: string
+const children: ChildProcess[] = []
+
+beforeEach(() => {
+  scratch = mkdtempSync(join(tmpdir(), 'everyhop-registry-'))
+  process.env.EVERYHOP_STATE_DIR = join(scratch, 'state')
+})
+
+afterEach(async () => {
+  for (const child of children.splice(0)) child.kill('SIGKILL')
+  await clean()
+  delete process.env.EVERYHOP_STATE_DIR
+  rmSync(scratch, { recursive: true, force: true })
+})
+
+/** A run in a process of its own, with one resource of each kind. `pids` are those of its processes: one in the cgroup and one with a child. */
+async function startRun(id: string) {
+  const directory = join(scratch, id)
+  const mount = join(scratch, `${id}-mount`)
+  const cgroup = join(cgroupRoot, `everyhop-test-${id}`)
+  const script = `
+    import { spawn, execFileSync } from 'node:child_process'
+    import { mkdirSync, writeFileSync } from 'node:fs'
+    import { Registry } from ${JSON.stringify(new URL('./registry.ts', import.meta.url).pathname)}
+    const [id, directory, mount, cgroup] = process.argv.slice(1)
+    const registry = Registry.open(id)
+    registry.register({ kind: 'processes' })
+    registry.register({ kind: 'directory', path: directory })
+    mkdirSync(directory + '/sub', { recursive: true })
+    registry.register({ kind: 'directory', path: mount })
+    mkdirSync(mount)
+    registry.register({ kind: 'mount', path: mount })
+    execFileSync('mount', ['-t', 'tmpfs', 'none', mount])
+    registry.register({ kind: 'cgroup', path: cgroup })
+    mkdirSync(cgroup + '/inner', { recursive: true })
+    const env = { ...process.env, EVERYHOP_OWNER: id }
+    const one = spawn('sleep', ['1000'], { env: { PATH: process.env.PATH }, detached: true, stdio: 'ignore' })
+    writeFileSync(cgroup + '/inner/cgroup.procs', String(one.pid))
+    const two = spawn('sh', ['-c', 'sleep 1000 & echo $!; wait'], { env, detached: true, stdio: ['ignore', 'pipe', 'ignore'] })
+    two.stdout.once('data', (pid) => console.log(JSON.stringify([one.pid, two.pid, Number(pid)])))
+    process.stdin.resume()
+  `
+  const owner = spawn(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script, id, directory, mount, cgroup],
+    {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      env: process.env,
+    },
+  )
+  children.push(owner)
+  const [line] = (await once(createInterface(owner.stdout!), 'line')) as [string]
+  const pids = JSON.parse(line) as number[]
+  const traces = () => ({
+    processes: pids.filter((pid) => startTime(pid) !== undefined).length,
+    cgroup: existsSync(cgroup),
+    mount: mountPoints().includes(mount),
+    directory: existsSync(directory),
+    state: existsSync(join(scratch, 'state', `${id}.jsonl`)),
+  })
+  return { owner, directory, traces }
+}
+
+const everything = { processes: 3, cgroup: true, mount: true, directory: true, state: true }
+const nothing = { processes: 0, cgroup: false, mount: false, directory: false, state: false }
+
+async function killed(child: ChildProcess): Promise<void> {
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+}
+
+describe('a killed run', () => {
+  test('is removed by clean, with its processes, cgroup, mount and directory, and nothing else', async () => {
+    const [a, b] = [newOwnerId(), newOwnerId()]
+    const [dead, live] = await Promise.all([startRun(a), startRun(b)])
+    const bystander = spawn('sleep', ['1000'], { env: { ...process.env, EVERYHOP_OWNER: `${a}0`, NOT_EVERYHOP_OWNER: a } })
+    children.push(bystander)
+    await killed(dead.owner)
+    expect(dead.traces()).toEqual(everything)
+
+    const report = await clean()
+
+    expect(dead.traces()).toEqual(nothing)
+    expect(live.traces()).toEqual(everything)
+    expect(bystander.exitCode ?? bystander.signalCode).toBeNull()
+    expect(report.cleaned.map((c) => c.id)).toEqual([a])
+    expect(report.cleaned[0]?.removed.filter((r) => r.startsWith('process '))).toHaveLength(2)
+    expect(report.alive).toEqual([{ id: b, ownerPid: live.owner.pid }])
+    expect(report.failed).toEqual([])
+
+    await killed(live.owner)
+    expect((await clean([a])).cleaned).toEqual([])
+    expect((await clean([b])).cleaned).toHaveLength(1)
+    expect(live.traces()).toEqual(nothing)
+  })
+
+  test('whose pid now belongs to another process is still dead', async () => {
+    const id = newOwnerId()
+    const run = await startRun(id)
+    await killed(run.owner)
+    const file = join(scratch, 'state', `${id}.jsonl`)
+    const [first = '', ...rest] = readFileSync(file, 'utf8').split('\n')
+    writeFileSync(file, [JSON.stringify({ ...JSON.parse(first), pid: process.pid }), ...rest].join('\n'))
+    expect(listOwners()).toMatchObject([{ id, ownerPid: process.pid, alive: false }])
+    await clean()
+    expect(run.traces()).toEqual(nothing)
+  })
+
+  test('cannot be taken over: its id is refused until it is cleaned', async () => {
+    const id = newOwnerId()
+    const run = await startRun(id)
+    await killed(run.owner)
+    expect(() => Registry.open(id)).toThrow(/is dead; fix: run "everyhop clean"/)
+  })
+})
+
+describe('teardown', () => {
+  test('removes in reverse order, is idempotent, and ends the registry', async () => {
+    const registry = Registry.open(newOwnerId())
+    const directory = join(scratch, 'nested')
+    registry.register({ kind: 'directory', path: directory })
+    mkdirSync(directory)
+    registry.register({ kind: 'mount', path: directory })
+    execFileSync('mount', ['-t', 'tmpfs', 'none', directory])
+    execFileSync('mount', ['-t', 'tmpfs', 'none', directory])
+    await registry.teardown()
+    await registry.teardown()
+    expect(existsSync(directory)).toBe(false)
+    expect(listOwners()).toEqual([])
+    expect(() => registry.register({ kind: 'processes' })).toThrow(/after its teardown/)
+  })
+
+  test('never removes across a mount, says which, and can be repeated once it is gone', async () => {
+    const registry = Registry.open(newOwnerId())
+    const directory = join(scratch, 'with mount')
+    mkdirSync(join(directory, 'inner'), { recursive: true })
+    registry.register({ kind: 'directory', path: directory })
+    execFileSync('mount', ['--bind', scratch, join(directory, 'inner')])
+    try {
+      await expect(registry.teardown()).rejects.toThrow(`holds mounts: ${directory}/inner; fix: umount`)
+      expect(existsSync(join(scratch, 'state'))).toBe(true)
+    } finally {
+      execFileSync('umount', [join(directory, 'inner')])
+    }
+    await registry.teardown()
+    expect(existsSync(directory)).toBe(false)
+  })
+
+  test('leaves what was released', async () => {
+    const registry = Registry.open(newOwnerId())
+    const kept = join(scratch, 'kept')
+    mkdirSync(kept)
+    registry.register({ kind: 'directory', path: kept })
+    registry.release({ kind: 'directory', path: kept })
+    await registry.teardown()
+    expect(existsSync(kept)).toBe(true)
+  })
+})
+
+describe('a state file', () => {
+  const stateFile = (id: string, text: string) => {
+    mkdirSync(join(scratch, 'state'), { recursive: true })
+    const file = join(scratch, 'state', `${id}.jsonl`)
+    writeFileSync(file, text)
+    return file
+  }
+
+  test('that is corrupt is named with its line and fix, and does not hide the others', async () => {
+    const id = newOwnerId()
+    const run = await startRun(id)
+    await killed(run.owner)
+    const good = readFileSync(join(scratch, 'state', `${id}.jsonl`), 'utf8').split('\n')
+    const bad = stateFile('eh-00000000', `${good[0]?.replace(id, 'eh-00000000')}\n{"register":{"kind":"directory"}}\n`)
+    const empty = stateFile('eh-00000001', '')
+    const report = await clean()
+    expect(report.cleaned.map((c) => c.id)).toEqual([id])
+    expect(run.traces()).toEqual(nothing)
+    expect(report.failed).toEqual([
+      { id: 'eh-00000000', problems: [expect.stringContaining(`${bad}, line 2: not a record of everyhop; fix: `)] },
+      { id: 'eh-00000001', problems: [expect.stringContaining(`${empty}, line 1: not a record`)] },
+    ])
+    rmSync(bad)
+    rmSync(empty)
+  })
+
+  test('whose last line was cut by a kill is read without it', () => {
+    const id = newOwnerId()
+    const registry = Registry.open(id)
+    registry.register({ kind: 'processes' })
+    const file = join(scratch, 'state', `${id}.jsonl`)
+    writeFileSync(file, `${readFileSync(file, 'utf8')}{"register":{"kind":"dire`)
+    expect(listOwners()).toMatchObject([{ id, alive: true, resources: [{ kind: 'processes' }] }])
+  })
+
+  test('is not made for an id that is none', () => {
+    expect(() => Registry.open('../etc/passwd')).toThrow(/not of the form/)
+  })
+})
