@@ -1,6 +1,8 @@
-import { readFileSync } from 'node:fs'
-import { parseDocument } from 'yaml'
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { type Document, isNode, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
+import { checkReferences } from './topology-references.ts'
 
 const name = z
   .string()
@@ -42,4 +44,64 @@ export type TopologyService = Topology['services'][number]
 /** A topology that cannot be used: which file, where in it, what to change. */
 export class TopologyError extends Error {
   override name = 'TopologyError'
+}
+
+const shipped = new URL('topologies/', import.meta.url)
+
+/** A mistake in a topology: the path of the value, such as `['pods', 2, 'node']`, and what is wrong with it, with the fix. */
+export interface TopologyProblem {
+  readonly path: readonly (string | number)[]
+  readonly message: string
+}
+
+/**
+ * Reads and checks a topology.
+ * @param nameOrPath name of a shipped topology (`two-nodes`), or path of a YAML file (anything with a `/` or ending in `.yaml` or `.yml`)
+ * @throws TopologyError that names each mistake with file, line, path and fix
+ */
+export function loadTopology(nameOrPath: string): Topology {
+  const isPath = nameOrPath.includes('/') || /\.ya?ml$/.test(nameOrPath)
+  const file = isPath ? nameOrPath : fileURLToPath(new URL(`${nameOrPath}.yaml`, shipped))
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (error) {
+    const names = readdirSync(shipped).map((name) => name.replace(/\.yaml$/, ''))
+    const fix = isPath ? 'fix: give the path of a YAML file' : `fix: use one of ${names.join(', ')}, or the path of a YAML file`
+    throw new TopologyError(`topology ${nameOrPath}: ${(error as Error).message}; ${fix}`)
+  }
+  return parseTopology(text, file)
+}
+
+/** @param file what errors call the text */
+export function parseTopology(text: string, file: string): Topology {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines })
+  if (document.errors.length > 0) {
+    const at = document.errors.map((e) => `${file}:${e.linePos?.[0].line ?? 1}: not YAML: ${e.message.split('\n')[0]}`)
+    throw new TopologyError(`${at.join('\n')}\n  fix: correct the syntax there`)
+  }
+  let value: unknown
+  try {
+    value = document.toJS()
+  } catch (error) {
+    throw new TopologyError(`${file}:1: not YAML: ${(error as Error).message}\n  fix: write the value out instead of the alias`)
+  }
+  const parsed = topologySchema.safeParse(value)
+  const problems: TopologyProblem[] = parsed.success
+    ? checkReferences(parsed.data)
+    : parsed.error.issues.map((issue) => ({ path: issue.path.filter((p) => typeof p !== 'symbol'), message: issue.message }))
+  if (parsed.success && problems.length === 0) return parsed.data
+  throw new TopologyError(
+    problems.map(({ path, message }) => `${file}:${lineOf(document, lines, path)}: ${path.join('.') || 'topology'}: ${message}`).join('\n'),
+  )
+}
+
+/** The line of the value at `path`, or of the nearest thing around it that is there. */
+function lineOf(document: Document.Parsed, lines: LineCounter, path: readonly (string | number)[]): number {
+  for (let length = path.length; length >= 0; length--) {
+    const node = length === 0 ? document.contents : document.getIn(path.slice(0, length), true)
+    if (isNode(node) && node.range) return lines.linePos(node.range[0]).line
+  }
+  return 1
 }
