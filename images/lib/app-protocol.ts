@@ -26,6 +26,7 @@ export interface ClientRequest {
 
 export interface ClientResult {
   readonly id: string
+  /** HTTP: the whole answer came, with a 2xx status. TCP: the echo was what had been sent, and ended. A command that is none is answered too (code EBADREQUEST). */
   readonly ok: boolean
   /** HTTP status. */
   readonly status?: number
@@ -36,7 +37,7 @@ export interface ClientResult {
   readonly localPort?: number
   readonly remoteAddress?: string
   readonly remotePort?: number
-  /** Why not ok. `phase`: how far it got. */
+  /** Why not ok: Node's code (ECONNREFUSED, ECONNRESET, ENOTFOUND …), ETIMEDOUT, `HTTP_<status>`, EECHO (wrong or short echo). `phase`: how far it got. */
   readonly error?: { readonly code: string; readonly message: string; readonly phase: 'resolve' | 'connect' | 'request' }
   /** Wall clock, milliseconds since 1970 with fractions. */
   readonly startedAt: number

@@ -1,0 +1,31 @@
+import type { Socket } from 'node:net'
+import type { ServerLogLine } from '../lib/app-protocol.ts'
+import { endpoint } from '../lib/endpoint.ts'
+
+/** Bytes of a body that a log line keeps. */
+const kept = 256
+
+/** The two ends of a server's socket; take them while the connection stands, a reset one has none. */
+export function endsOf(socket: Socket): Pick<ServerLogLine, 'peer' | 'local'> {
+  return { peer: endpoint(socket.remoteAddress, socket.remotePort), local: endpoint(socket.localAddress, socket.localPort) }
+}
+
+/** Counts what came and keeps its first bytes, so that an echo of any size needs little memory. */
+export class Received {
+  bytes = 0
+  #head: Buffer[] = []
+  #headLength = 0
+
+  add(chunk: Buffer): void {
+    this.bytes += chunk.length
+    if (this.#headLength >= kept) return
+    this.#head.push(Buffer.from(chunk.subarray(0, kept - this.#headLength)))
+    this.#headLength += chunk.length
+  }
+
+  /** Prints the log line; on return it has been handed to the kernel (stdout is a pipe or a file). */
+  log(protocol: ServerLogLine['protocol'], ends: Pick<ServerLogLine, 'peer' | 'local'>): void {
+    const line: ServerLogLine = { event: 'served', protocol, ...ends, body: Buffer.concat(this.#head).toString(), bytes: this.bytes }
+    console.log(JSON.stringify(line))
+  }
+}

@@ -1,0 +1,30 @@
+import type { ClientRequest } from '../lib/app-protocol.ts'
+
+/** A command line as it came: the request, or why it is none, with the id as far as it can be read (else empty). */
+export type Command = { readonly request: ClientRequest } | { readonly id: string; readonly problem: string }
+
+/** Reads one line of the control socket. Unknown fields are ignored. */
+export function parseCommand(line: string): Command {
+  let value: unknown
+  try {
+    value = JSON.parse(line)
+  } catch (error) {
+    return { id: '', problem: `not JSON: ${(error as Error).message}` }
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return { id: '', problem: 'not a JSON object' }
+  const { id, protocol, host, port, body, timeoutMs } = value as Record<string, unknown>
+  const known = typeof id === 'string' ? id : ''
+  const problems = [
+    known === '' && 'id must be a string that is not empty',
+    protocol !== 'http' && protocol !== 'tcp' && `protocol must be "http" or "tcp", is ${JSON.stringify(protocol)}`,
+    (typeof host !== 'string' || host === '') && `host must be an address or a name, is ${JSON.stringify(host)}`,
+    !within(port, 1, 65_535) && `port must be a whole number from 1 to 65535, is ${JSON.stringify(port)}`,
+    typeof body !== 'string' && 'body must be a string',
+    !within(timeoutMs, 1, 3_600_000) && `timeoutMs must be a whole number from 1 to 3600000, is ${JSON.stringify(timeoutMs)}`,
+  ].filter((x) => x !== false)
+  return problems.length > 0 ? { id: known, problem: problems.join('; ') } : { request: value as ClientRequest }
+}
+
+function within(value: unknown, low: number, high: number): boolean {
+  return Number.isInteger(value) && (value as number) >= low && (value as number) <= high
+}
