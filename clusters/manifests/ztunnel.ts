@@ -1,0 +1,86 @@
+import type { KubernetesObject } from '../kubernetes.ts'
+import type { MeshOptions } from './mesh.ts'
+import { caSecret, image, localXdsConfigMap, localXdsKey, meshNamespace, ztunnelDaemonSet } from './names.ts'
+import { environment, everyNode, serviceAccount } from './objects.ts'
+
+const account = 'ztunnel'
+const graceSeconds = 30
+
+/** The node's L4 proxy: names, environment, rights and roll-out of upstream's ztunnel chart; workloads from a ConfigMap, the CA from a Secret. */
+export function ztunnelManifests(options: MeshOptions): KubernetesObject[] {
+  return [
+    serviceAccount(meshNamespace, account),
+    {
+      apiVersion: 'apps/v1',
+      kind: 'DaemonSet',
+      metadata: { name: ztunnelDaemonSet, namespace: meshNamespace, labels: { app: 'ztunnel' } },
+      spec: {
+        selector: { matchLabels: { app: 'ztunnel' } },
+        // The new one takes over the pods' ports before the old one lets go of them.
+        updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
+        template: {
+          metadata: {
+            labels: { app: 'ztunnel', 'istio.io/dataplane-mode': 'none', 'sidecar.istio.io/inject': 'false' },
+            annotations: { 'prometheus.io/port': '15020', 'prometheus.io/scrape': 'true' },
+          },
+          spec: {
+            ...everyNode,
+            serviceAccountName: account,
+            terminationGracePeriodSeconds: graceSeconds,
+            containers: [
+              {
+                name: 'istio-proxy',
+                image: image.ztunnel,
+                imagePullPolicy: 'IfNotPresent',
+                ports: [{ name: 'ztunnel-stats', containerPort: 15020, protocol: 'TCP' }],
+                readinessProbe: { httpGet: { path: '/healthz/ready', port: 15021 }, periodSeconds: 1 },
+                securityContext: {
+                  allowPrivilegeEscalation: true,
+                  privileged: false,
+                  readOnlyRootFilesystem: true,
+                  runAsUser: 0,
+                  runAsGroup: 1337,
+                  runAsNonRoot: false,
+                  capabilities: { drop: ['ALL'], add: ['NET_ADMIN', 'SYS_ADMIN', 'NET_RAW'] },
+                },
+                env: environment({
+                  POD_NAME: { field: 'metadata.name' },
+                  POD_NAMESPACE: { field: 'metadata.namespace' },
+                  NODE_NAME: { field: 'spec.nodeName' },
+                  INSTANCE_IP: { field: 'status.podIP' },
+                  SERVICE_ACCOUNT: { field: 'spec.serviceAccountName' },
+                  INPOD_ENABLED: 'true',
+                  INPOD_UDS: '/var/run/ztunnel/ztunnel.sock',
+                  ISTIO_META_CLUSTER_ID: 'Kubernetes',
+                  ISTIO_META_DNS_CAPTURE: String(options.dnsCapture ?? true),
+                  IPV6_ENABLED: String(options.ipv6 ?? true),
+                  TERMINATION_GRACE_PERIOD_SECONDS: String(graceSeconds),
+                  XDS_ADDRESS: '',
+                  LOCAL_XDS_PATH: `/etc/ztunnel/${localXdsKey}`,
+                  LOCAL_CA_DIR: '/etc/ztunnel-ca',
+                }),
+                volumeMounts: [
+                  { name: 'cni-ztunnel-sock-dir', mountPath: '/var/run/ztunnel' },
+                  { name: 'local-xds', mountPath: '/etc/ztunnel', readOnly: true },
+                  { name: 'cacerts', mountPath: '/etc/ztunnel-ca', readOnly: true },
+                  { name: 'istio-token', mountPath: '/var/run/secrets/tokens' },
+                  { name: 'tmp', mountPath: '/tmp' },
+                ],
+              },
+            ],
+            volumes: [
+              { name: 'cni-ztunnel-sock-dir', hostPath: { path: '/var/run/ztunnel', type: 'DirectoryOrCreate' } },
+              { name: 'local-xds', configMap: { name: localXdsConfigMap } },
+              { name: 'cacerts', secret: { secretName: caSecret } },
+              {
+                name: 'istio-token',
+                projected: { sources: [{ serviceAccountToken: { path: 'istio-token', audience: 'istio-ca', expirationSeconds: 43200 } }] },
+              },
+              { name: 'tmp', emptyDir: {} },
+            ],
+          },
+        },
+      },
+    },
+  ]
+}
