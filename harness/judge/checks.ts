@@ -1,0 +1,181 @@
+import type { PacketObservation } from '../evidence/observation.ts'
+import type { Device, Hop } from '../modes/path.ts'
+import type { Attempt } from '../traffic/attempt.ts'
+import { fillFlow, type Variables } from './bind.ts'
+import type { Evidence } from './evidence.ts'
+import type { Expectation } from './expectation.ts'
+import { contradicted, missing, proven } from './prove.ts'
+import type { HopVerdict, ProofVerdict } from './verdict.ts'
+
+/** What holds for a case as a whole. Each check is a hop of its own, so that it carries proofs and references like any other. */
+export function outcomeCheck(expectation: Expectation, attempt: Attempt, evidence: Evidence): HopVerdict {
+  const { outcome } = expectation.path
+  const served = evidence.in('served', undefined, attempt.window).filter((s) => s.body.includes(attempt.token))
+  const answered = attempt.result.ok && attempt.result.echoed
+  const words = answered ? 'the client got its token back' : `the client got ${errorText(attempt)}`
+  const proofs =
+    outcome === 'served'
+      ? [
+          answered
+            ? proven('outcome', 'the client gets its token back', [])
+            : contradicted('outcome', 'the client gets its token back', words, []),
+          served[0] ? proven('outcome', 'the server sees the token', [served[0].ref]) : missing('outcome', 'the server sees the token'),
+        ]
+      : [
+          answered ? contradicted('outcome', 'the client is refused', words, []) : proven('outcome', 'the client is refused', []),
+          served[0]
+            ? contradicted('outcome', 'no server sees the token', `${served[0].netns} served it`, [served[0].ref])
+            : proven('outcome', 'no server sees the token', []),
+        ]
+  return check('outcome', outcome === 'served' ? 'is served' : 'is refused', proofs)
+}
+
+const errorText = (attempt: Attempt) =>
+  attempt.result.error
+    ? `${attempt.result.error.code} (${attempt.result.error.phase})`
+    : `an answer without the token${attempt.result.status ? `, status ${attempt.result.status}` : ''}`
+
+/** The sentinel: outside the rows that the path calls clear, no packet at any vantage point carries the token. */
+export function sentinelCheck(hops: readonly Hop[], attempt: Attempt, evidence: Evidence): HopVerdict {
+  const clear = new Set(
+    hops.flatMap((h) => h.proofs.filter((p) => p.kind === 'token' && p.row === 'clear').map((p) => deviceKey(p as unknown as Device))),
+  )
+  // A path that proves the token on one side of a device pair reads the same packets on its way: rows of clear legs list each device.
+  const leaks = evidence.in('packet', undefined, attempt.window).filter((p) => !clear.has(deviceKey(p)) && carries(p, attempt.token))
+  const expected = `the token is readable at no other vantage point than ${[...clear].join(', ') || 'none'}`
+  return check('sentinel', 'leaks nowhere', [
+    leaks[0]
+      ? contradicted(
+          'token',
+          expected,
+          `readable at ${deviceKey(leaks[0])}: ${leaks[0].from} → ${leaks[0].to}`,
+          leaks.map((p) => p.ref),
+        )
+      : proven('token', expected, []),
+  ])
+}
+
+const carries = (p: PacketObservation, token: string) =>
+  p.payload.length > 0 && Buffer.from(p.payload.buffer, p.payload.byteOffset, p.payload.length).includes(token)
+const deviceKey = (d: Device) => `${d.node}/${d.netns}/${d.dev}`
+
+/** The closed world: a packet of the case's connections is seen only where, and as, the path lists it. */
+export function closedWorldCheck(expectation: Expectation, variables: Variables, attempt: Attempt, evidence: Evidence): HopVerdict {
+  const allowed = new Set<string>()
+  const ends = new Set<string>()
+  for (const proof of expectation.path.legs.flatMap((l) => l.hops.flatMap((h) => h.proofs))) {
+    const flows =
+      proof.kind === 'packet' ? [proof] : proof.kind === 'token' ? [proof.forward, ...(proof.backward ? [proof.backward] : [])] : []
+    for (const f of flows.map((x) => fillFlow(x, variables))) {
+      allowed.add(`${deviceKey(proof as unknown as Device)} ${f.from} ${f.to}`)
+    }
+  }
+  for (const proof of expectation.path.legs.flatMap((l) => l.hops.flatMap((h) => h.proofs))) {
+    if (!('from' in proof)) continue
+    for (const end of [proof.from, proof.to]) if (end.includes('$')) ends.add(fillFlow({ from: end, to: end }, variables).from)
+  }
+  const address = (end: string) => end.slice(0, end.lastIndexOf(':'))
+  const there = new Set([expectation.server.ip, address(expectation.destination)])
+  const pair = (p: PacketObservation) =>
+    (address(p.from) === expectation.client.ip && there.has(address(p.to))) ||
+    (address(p.to) === expectation.client.ip && there.has(address(p.from)))
+  const strays = evidence
+    .in('packet', undefined, attempt.window)
+    .filter(
+      (p) => p.protocol === 'tcp' && (ends.has(p.from) || ends.has(p.to) || pair(p)) && !allowed.has(`${deviceKey(p)} ${p.from} ${p.to}`),
+    )
+  const expected = 'packets of the case are seen only where the path lists them'
+  return check('closed-world', 'strays nowhere', [
+    strays[0]
+      ? contradicted(
+          'packet',
+          expected,
+          `[${strays[0].flags}] ${strays[0].from} → ${strays[0].to} ${strays[0].direction} at ${deviceKey(strays[0])}`,
+          strays.map((p) => p.ref),
+        )
+      : proven('packet', expected, []),
+  ])
+}
+
+/** A reused connection must not have been opened again. */
+export function noSecondOpeningCheck(
+  expectation: Expectation,
+  variables: Variables,
+  attempt: Attempt,
+  evidence: Evidence,
+): HopVerdict | undefined {
+  const reused = expectation.path.legs.filter((l) => l.reused)
+  if (reused.length === 0) return undefined
+  const openings = reused.flatMap((l) => l.hops.flatMap((h) => h.proofs)).filter((p) => p.kind === 'packet' && p.which === 'syn')
+  const again = openings.flatMap((proof) => {
+    const want = fillFlow(proof as { from: string; to: string }, variables)
+    const target = want.to
+    return evidence.in('packet', proof as unknown as Device, attempt.window).filter((p) => p.flags === 'S' && p.to === target)
+  })
+  const expected = 'no second SYN to the tunnel that is reused'
+  return check('reused', 'opens no second tunnel', [
+    again[0] ? contradicted('packet', expected, `a SYN ${again[0].from} → ${again[0].to}`, [again[0].ref]) : proven('packet', expected, []),
+  ])
+}
+
+/** The controls: streams alive and lossless around the request, an unmeshed request served, the request without its condition ended otherwise. */
+export function controlChecks(expectation: Expectation, attempts: readonly Attempt[], main: Attempt, evidence: Evidence): HopVerdict[] {
+  const places = new Map(
+    expectation.path.legs
+      .flatMap((l) => l.hops.flatMap((h) => h.proofs))
+      .map((p) => [`${p.node}/${p.netns}`, { node: p.node, netns: p.netns }]),
+  )
+  const alive = [...places].flatMap(([name, place]) =>
+    [main.markers.before, main.markers.after].flatMap((id) =>
+      (['packets', 'traces'] as const).map((stream): ProofVerdict => {
+        const expected = `marker ${id} in the ${stream} of ${name}`
+        const seen = evidence
+          .all('marker')
+          .find((m) => m.id === id && m.stream === stream && m.node === place.node && m.netns === place.netns)
+        return seen ? proven('marker', expected, [seen.ref]) : missing('marker', expected)
+      }),
+    ),
+  )
+  const lost = evidence.all('loss').filter((l) => l.lost > 0 && places.has(`${l.node}/${l.netns}`) && l.t >= main.window.from)
+  const lossless = lost[0]
+    ? contradicted('loss', 'no stream lost anything', `${lost[0].stream} of ${lost[0].netns} lost ${lost[0].lost}`, [lost[0].ref])
+    : proven('loss', 'no stream lost anything', [])
+  const servedIn = (a: Attempt) => evidence.in('served', undefined, a.window).find((s) => s.body.includes(a.token))
+  const positive = (['positive', ...(expectation.path.legs.some((l) => l.reused) ? (['opening'] as const) : [])] as const).map((role) => {
+    const expected = role === 'positive' ? 'an unmeshed request on the same nodes is served' : 'the request that opens the tunnel is served'
+    const attempt = attempts.find((a) => a.role === role)
+    if (!attempt) return missing('control', expected)
+    const served = servedIn(attempt)
+    return attempt.result.ok && attempt.result.echoed && served
+      ? proven('control', expected, [served.ref])
+      : contradicted('control', expected, errorText(attempt), [])
+  })
+  const negative = attempts.find((a) => a.role === 'negative')
+  const flipped = expectation.path.outcome === 'refused' ? 'is served' : 'is refused'
+  const expected = `without "${expectation.decisive}" the request ${flipped}`
+  let other: ProofVerdict
+  if (!negative) other = missing('control', expected)
+  else {
+    const served = servedIn(negative)
+    const ended =
+      negative.result.ok && negative.result.echoed && served ? 'is served' : served ? 'is served, but not answered' : 'is refused'
+    other =
+      ended === flipped
+        ? proven('control', expected, served ? [served.ref] : [])
+        : contradicted('control', expected, `it ${ended}`, served ? [served.ref] : [])
+  }
+  return [
+    check('streams', 'streams were alive', [...alive, lossless]),
+    check('positive', 'positive control', positive),
+    check('negative', 'negative control', [other]),
+  ]
+}
+
+function check(id: string, title: string, proofs: readonly ProofVerdict[]): HopVerdict {
+  return { id: `case/${id}`, title, vantage: '', verdict: hopVerdict(proofs), proofs }
+}
+
+export function hopVerdict(proofs: readonly ProofVerdict[]): HopVerdict['verdict'] {
+  if (proofs.some((p) => p.status === 'contradicted')) return 'fail'
+  return proofs.some((p) => p.status === 'missing') ? 'inconclusive' : 'pass'
+}

@@ -1,0 +1,46 @@
+import { z } from 'zod'
+import type { Path } from '../modes/path.ts'
+import type { BoundCase } from '../modes/place.ts'
+
+/** `cases/ID.json`: what a case is and the path that it must take, written before its traffic. */
+export interface Expectation extends BoundCase {
+  readonly path: Path
+  /** The condition that the negative control takes away. */
+  readonly decisive: string
+}
+
+// The shape is checked at the file border as far as the judge relies on it; the rest is the harness's own data written back.
+const place = z.object({ node: z.string(), netns: z.string(), ip: z.string() }).loose()
+const hopSchema = z.object({
+  id: z.string(),
+  title: z.string(),
+  vantage: z.string(),
+  proofs: z.array(z.object({ kind: z.string() }).loose()),
+})
+const legSchema = z.object({
+  id: z.string(),
+  title: z.string(),
+  row: z.enum(['clear', 'sealed']),
+  reused: z.boolean(),
+  facts: z.string(),
+  hops: z.array(hopSchema),
+})
+
+const expectationSchema = z.object({
+  case: z.object({ id: z.string(), mode: z.string() }).loose(),
+  client: place,
+  server: place,
+  destination: z.string(),
+  endpoint: z.string(),
+  decisive: z.string(),
+  path: z.object({
+    legs: z.array(legSchema),
+    bindings: z.record(z.string(), z.object({ from: z.enum(['client', 'served', 'packet']) }).loose()),
+    outcome: z.enum(['served', 'refused']),
+  }),
+})
+
+/** Throws ZodError where `value` is not an expectation. */
+export function parseExpectation(value: unknown): Expectation {
+  return expectationSchema.parse(value) as unknown as Expectation
+}

@@ -1,0 +1,84 @@
+import type { Attempt } from '../traffic/attempt.ts'
+import { bind } from './bind.ts'
+import { closedWorldCheck, controlChecks, hopVerdict, noSecondOpeningCheck, outcomeCheck, sentinelCheck } from './checks.ts'
+import type { Evidence } from './evidence.ts'
+import type { Expectation } from './expectation.ts'
+import { prove, type Scene } from './prove.ts'
+import type { CaseVerdict, HopVerdict, LegVerdict } from './verdict.ts'
+
+/**
+ * Judges one case from its expectation, the attempts made for it and the evidence of the whole run. Pure: the same input gives the same verdict.
+ * A contradiction or a request that ended otherwise than promised fails the case at the first hop of its path that is not proven;
+ * streams that were not alive, a control that failed, or a proof that is missing while all else fits, make it inconclusive.
+ */
+export function judgeCase(expectation: Expectation, attempts: readonly Attempt[], evidence: Evidence): CaseVerdict {
+  const { id, mode } = expectation.case
+  const main = attempts.find((a) => a.role === 'main')
+  if (!main)
+    return {
+      id,
+      mode,
+      verdict: 'inconclusive',
+      reason: 'its request was not made before the run ended',
+      durationMs: 0,
+      legs: [],
+      checks: [],
+    }
+  const variables = bind(expectation.path, main, evidence)
+  const legs = expectation.path.legs.map((leg): LegVerdict => {
+    const scene: Scene = {
+      evidence,
+      variables,
+      window: main.window,
+      opening: leg.reused ? { from: 0, to: main.window.from } : main.window,
+      token: main.token,
+    }
+    const hops = leg.hops.map((hop): HopVerdict => {
+      const proofs = hop.proofs.map((p) => prove(p, scene))
+      return { id: hop.id, title: hop.title, vantage: hop.vantage, verdict: hopVerdict(proofs), proofs }
+    })
+    return { id: leg.id, title: leg.title, row: leg.row, hops }
+  })
+  const outcome = outcomeCheck(expectation, main, evidence)
+  const world = [
+    sentinelCheck(
+      expectation.path.legs.flatMap((l) => l.hops),
+      main,
+      evidence,
+    ),
+    closedWorldCheck(expectation, variables, main, evidence),
+    noSecondOpeningCheck(expectation, variables, main, evidence),
+  ].filter((c) => c !== undefined)
+  const controls = controlChecks(expectation, attempts, main, evidence)
+  const checks = [outcome, ...world, ...controls]
+  const durationMs = Math.round(main.result.endedAt - main.result.startedAt)
+  const base = { id, mode, durationMs, legs, checks }
+
+  const [streams, positive, negative] = controls as [HopVerdict, HopVerdict, HopVerdict]
+  const hops = legs.flatMap((l) => l.hops)
+  const blind = [streams, positive].find((c) => c.verdict !== 'pass')
+  if (blind) return { ...base, verdict: 'inconclusive', reason: `${blind.title}: ${unproven(blind)}` }
+
+  const wrong = [...hops, outcome, ...world].some((h) => h.verdict === 'fail')
+  if (wrong) {
+    const broken = [...hops, ...world, outcome].find((h) => h.verdict !== 'pass')!
+    const likely = likelyCause(hops, broken)
+    return { ...base, verdict: 'fail', brokenHop: broken.id, reason: `${broken.title}: ${unproven(broken)}`, ...(likely ? { likely } : {}) }
+  }
+  const open = [...hops, outcome, ...world, negative].find((h) => h.verdict !== 'pass')
+  return open ? { ...base, verdict: 'inconclusive', reason: `${open.title}: ${unproven(open)}` } : { ...base, verdict: 'pass' }
+}
+
+function unproven(hop: HopVerdict): string {
+  const proof = hop.proofs.find((p) => p.status === 'contradicted') ?? hop.proofs.find((p) => p.status === 'missing')!
+  return proof.status === 'contradicted' ? `expected ${proof.expected}; seen: ${proof.seen}` : `expected ${proof.expected}; not seen`
+}
+
+/** The rule that the broken hop, or failing that the nearest hop before it, should have met. */
+function likelyCause(hops: readonly HopVerdict[], broken: HopVerdict): string | undefined {
+  const own = broken.proofs.find((p) => p.status !== 'proven')
+  if (own?.kind === 'trace') return own.expected
+  const at = hops.indexOf(broken)
+  const before = hops.slice(0, at + 1).reverse()
+  return before.flatMap((h) => h.proofs).find((p) => p.kind === 'trace')?.expected
+}

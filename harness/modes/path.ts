@@ -1,0 +1,220 @@
+/**
+ * The vocabulary of path contracts: what must be true, hop by hop, in plain serialisable data.
+ * Ports that only the run knows are variables: `10.244.0.5:$client`.
+ */
+
+/** A packet's role in its connection: the first packet each way, and the first data packet each way. */
+export type Which = 'syn' | 'syn-ack' | 'data' | 'reply'
+
+/** What `tcp` peers call each other at one vantage point, from → to as that packet is addressed. */
+export interface Flow {
+  readonly from: string
+  readonly to: string
+}
+
+export interface Netns {
+  readonly node: string
+  /** `node`, or `NAMESPACE.POD`. */
+  readonly netns: string
+}
+
+export interface Device extends Netns {
+  readonly dev: string
+}
+
+/** `clear`: the token must be readable here. `sealed`: the whole stream must be here, and the token must not. */
+export type Row = 'clear' | 'sealed'
+
+export type Proof = PacketProof | TraceProof | ConntrackProof | SocketProof | LogProof | ServedProof | TokenProof
+
+/** The packet was here, going this way. */
+export interface PacketProof extends Device, Flow {
+  readonly kind: 'packet'
+  readonly which: Which
+  readonly direction: 'in' | 'out'
+}
+
+/** In its walk from base chain `base`, the packet met this rule (text as `iptables-save` prints it), or ran to the policy, and had this mark afterwards. */
+export interface TraceProof extends Netns, Flow {
+  readonly kind: 'trace'
+  readonly which: Which
+  readonly table: string
+  readonly base: string
+  readonly chain: string
+  readonly meets: { readonly rule: string } | { readonly policy: 'accept' }
+  readonly mark: number
+}
+
+/** Connection tracking knows the connection by these two tuples and gave it this mark. */
+export interface ConntrackProof extends Netns {
+  readonly kind: 'conntrack'
+  readonly orig: Flow
+  readonly reply: Flow
+  readonly mark: number
+}
+
+/** A socket of this connection lived in this namespace and had this mark. */
+export interface SocketProof extends Netns {
+  readonly kind: 'socket'
+  readonly local: string
+  readonly peer: string
+  readonly mark: number
+}
+
+/** ztunnel told of this connection; `netns` is the workload's, the log is that of the node's ztunnel. */
+export interface LogProof extends Netns {
+  readonly kind: 'log'
+  readonly message: string
+  readonly fields: Readonly<Record<string, string>>
+  /** Keys that must not be there, such as an identity of a peer that showed none. */
+  readonly without: readonly string[]
+}
+
+/** The server's own socket saw this peer. */
+export interface ServedProof extends Netns {
+  readonly kind: 'served'
+  readonly peer: string
+  readonly local: string
+}
+
+/** What the sentinel finds in the streams of both directions here. */
+export interface TokenProof extends Device {
+  readonly kind: 'token'
+  readonly row: Row
+  readonly forward: Flow
+  /** Absent where nothing is answered. */
+  readonly backward?: Flow
+}
+
+export interface Hop {
+  /** Unique in the case: `LEG/SLUG`. */
+  readonly id: string
+  readonly title: string
+  /** `node/netns[/dev]` */
+  readonly vantage: string
+  readonly proofs: readonly Proof[]
+}
+
+export interface Leg {
+  readonly id: string
+  readonly title: string
+  readonly row: Row
+  /** The connection was opened earlier in the run: its SYN and SYN-ACK are proven by that opening, and no second one may be here. */
+  readonly reused: boolean
+  /** The fact-sheet rows that this table is written from. */
+  readonly facts: string
+  readonly hops: readonly Hop[]
+}
+
+/** Where a variable's port is read from. */
+export type Binding =
+  | { readonly from: 'client' }
+  | ({ readonly from: 'served' } & Netns)
+  | ({ readonly from: 'packet'; readonly source: string; readonly to: string } & Device)
+
+export interface Path {
+  readonly legs: readonly Leg[]
+  readonly bindings: Readonly<Record<string, Binding>>
+  readonly outcome: Outcome
+}
+
+/** How the request must end: served, or refused without the server having seen it. */
+export type Outcome = 'served' | 'refused'
+
+// Builders: a leg table should read like the fact sheet's.
+
+export const leg = (id: string, title: string, row: Row, facts: string, hops: readonly Omit<Hop, 'id'>[], reused = false): Leg => ({
+  id,
+  title,
+  row,
+  reused,
+  facts,
+  hops: hops.map((h) => ({ ...h, id: `${id}/${slug(h.title)}` })),
+})
+
+export const hop = (title: string, at: Netns | Device, ...proofs: readonly Proof[]): Omit<Hop, 'id'> => ({
+  title,
+  vantage: 'dev' in at ? `${at.node}/${at.netns}/${at.dev}` : `${at.node}/${at.netns}`,
+  proofs,
+})
+
+export const flow = (from: string, to: string): Flow => ({ from, to })
+export const back = ({ from, to }: Flow): Flow => ({ from: to, to: from })
+
+export const packet = ({ node, netns, dev }: Device, direction: 'in' | 'out', which: Which, { from, to }: Flow): PacketProof => ({
+  kind: 'packet',
+  node,
+  netns,
+  dev,
+  direction,
+  which,
+  from,
+  to,
+})
+
+/** @param where `TABLE BASE [CHAIN]`, such as `nat OUTPUT ISTIO_OUTPUT` */
+export const trace = (
+  { node, netns }: Netns,
+  which: Which,
+  { from, to }: Flow,
+  where: string,
+  meets: TraceProof['meets'],
+  mark: number,
+): TraceProof => {
+  const [table = '', base = '', chain = base] = where.split(' ')
+  return { kind: 'trace', node, netns, which, from, to, table, base, chain, meets, mark }
+}
+
+export const conntrack = ({ node, netns }: Netns, orig: Flow, reply: Flow, mark: number): ConntrackProof => ({
+  kind: 'conntrack',
+  node,
+  netns,
+  orig,
+  reply,
+  mark,
+})
+
+export const socket = ({ node, netns }: Netns, local: string, peer: string, mark: number): SocketProof => ({
+  kind: 'socket',
+  node,
+  netns,
+  local,
+  peer,
+  mark,
+})
+
+export const log = (
+  { node, netns }: Netns,
+  message: string,
+  fields: Readonly<Record<string, string>>,
+  without: readonly string[] = [],
+): LogProof => ({ kind: 'log', node, netns, message, fields, without })
+
+export const served = ({ node, netns }: Netns, peer: string, local: string): ServedProof => ({ kind: 'served', node, netns, peer, local })
+
+export const token = ({ node, netns, dev }: Device, row: Row, forward: Flow, backward: Flow = back(forward)): TokenProof => ({
+  kind: 'token',
+  node,
+  netns,
+  dev,
+  row,
+  forward,
+  backward,
+})
+
+/** The request's way only: nothing is answered here. */
+export const requestToken = ({ node, netns, dev }: Device, row: Row, forward: Flow): TokenProof => ({
+  kind: 'token',
+  node,
+  netns,
+  dev,
+  row,
+  forward,
+})
+
+function slug(title: string): string {
+  return title
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replaceAll(/^-|-$/g, '')
+}

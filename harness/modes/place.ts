@@ -1,0 +1,28 @@
+import type { Case } from '../matrix/cases.ts'
+
+/** Who takes part in a case, with everything that a path table may speak of. */
+export interface Place {
+  readonly node: string
+  /** `NAMESPACE.POD`; `node` for the node itself. */
+  readonly netns: string
+  readonly ip: string
+  /** SPIFFE identity that the mesh must prove for it. */
+  readonly identity: string
+  /** The pod's device on its node. */
+  readonly veth: string
+  /** The node's device towards the other nodes. */
+  readonly underlay: string
+  /** The node's address towards its pods: the source of what the node itself sends them. */
+  readonly gateway: string
+}
+
+/** A case with its participants: what `path` turns into a contract. */
+export interface BoundCase {
+  readonly case: Case
+  readonly client: Place
+  readonly server: Place
+  /** What the client dials, `10.96.1.2:80` or the endpoint itself. */
+  readonly destination: string
+  /** Address and port of the app that must serve it. */
+  readonly endpoint: string
+}
