@@ -1,0 +1,163 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { inNetns } from '../../../lib/netns.ts'
+import type { Netns } from '../command.ts'
+import type { Log, RedirectedPod, Redirection } from '../redirection.ts'
+import { flushConntrack } from './conntrack.ts'
+import { defaultProbeAddress, type Family } from './constants.ts'
+import { detectBackend, Iptables } from './iptables.ts'
+import { ProbeSets } from './probe-sets.ts'
+import { addRoutes, removeRoutes } from './routes.ts'
+import { hostRules, isHostChain, isPodChain, type PodRuleOptions, podRules } from './rules.ts'
+
+export interface InpodOptions {
+  /** The node's own network namespace. */
+  readonly host: Netns
+  readonly dnsCapture: boolean
+  readonly ipv6: boolean
+  readonly probeAddress?: { readonly v4?: string | undefined; readonly v6?: string | undefined }
+  /** FORCE_IPTABLES_BINARY. */
+  readonly forceBackend?: string | undefined
+  readonly log: Log
+}
+
+/** In-pod mode: rules and policy routing inside each pod; on the node only what lets the kubelet's probes through. */
+export class InpodRedirection implements Redirection {
+  readonly #options: InpodOptions
+  readonly #sets: ProbeSets
+  #families: Promise<readonly Iptables[]> | undefined
+  #noIpv6: string | undefined
+
+  constructor(options: InpodOptions) {
+    this.#options = options
+    this.#sets = new ProbeSets(options.host)
+  }
+
+  async setupHost(): Promise<void> {
+    await this.#sets.create()
+    for (const tables of await this.#usable())
+      await tables.ensure(this.#options.host, hostRules(tables.family, this.#probeAddress(tables.family)), isHostChain)
+  }
+
+  async teardownHost(): Promise<void> {
+    for (const tables of await this.#usable()) await tables.clear(this.#options.host, isHostChain)
+    await this.#sets.destroy()
+  }
+
+  async addPod(pod: RedirectedPod): Promise<void> {
+    await this.#capture(pod)
+  }
+
+  reconcilePod(pod: RedirectedPod): Promise<'intact' | 'repaired'> {
+    return this.#capture(pod)
+  }
+
+  async podServed(pod: RedirectedPod): Promise<void> {
+    await this.#sets.add(pod.uid, pod.ips)
+  }
+
+  async removePod(pod: Omit<RedirectedPod, 'netns'> & { readonly netns?: number }, alive: boolean): Promise<void> {
+    await this.#sets.remove(pod.uid)
+    const { netns } = pod
+    if (!alive || netns === undefined) return
+    const usable = await this.#usable()
+    await Promise.all(usable.map((tables) => tables.clear(netns, isPodChain)))
+    await Promise.all(routed(netns, usable).map((family) => removeRoutes(netns, family)))
+  }
+
+  async reconcileHost(pods: readonly Omit<RedirectedPod, 'netns'>[], complete: boolean): Promise<void> {
+    for (const pod of pods) await this.#sets.add(pod.uid, pod.ips)
+    if (complete) await this.#sets.prune(new Set(pods.map((p) => p.uid)))
+  }
+
+  /** Route, rule, rules: the order of upstream. Nothing is taken away before its replacement is there. */
+  async #capture(pod: RedirectedPod): Promise<'intact' | 'repaired'> {
+    const usable = await this.#usable()
+    const uncaptured = pod.ips.find((ip) => ip.includes(':'))
+    if (uncaptured && this.#noIpv6)
+      throw new Error(
+        `pod ${pod.namespace}/${pod.name} has the address ${uncaptured}, but IPv6 cannot be captured on this node: ${this.#noIpv6}`,
+      )
+    const settings = podSettings(pod, this.#options.dnsCapture)
+    await Promise.all(routed(pod.netns, usable).map((family) => addRoutes(pod.netns, family)))
+    const before = await Promise.all(
+      usable.map((tables) =>
+        tables.ensure(
+          pod.netns,
+          podRules({ ...settings, family: tables.family, probeAddress: this.#probeAddress(tables.family) }),
+          isPodChain,
+        ),
+      ),
+    )
+    if (before.some((d) => d.missing.length > 0)) flushConntrack(pod.netns)
+    if (before.every((d) => d.equal)) return 'intact'
+    if (before.every((d) => !d.residue)) this.#options.log.debug('Clean-state detected, new iptables are needed', { uid: pod.uid })
+    return 'repaired'
+  }
+
+  #probeAddress(family: Family): string {
+    return this.#options.probeAddress?.[family] ?? defaultProbeAddress[family]
+  }
+
+  /** The families in use on this node, found once. */
+  #usable(): Promise<readonly Iptables[]> {
+    this.#families ??= this.#detect().catch((error) => {
+      this.#families = undefined
+      throw error
+    })
+    return this.#families
+  }
+
+  async #detect(): Promise<readonly Iptables[]> {
+    const { host, forceBackend, ipv6, log } = this.#options
+    const backend = await detectBackend(host, forceBackend)
+    const v4 = new Iptables('v4', backend)
+    const broken = await v4.unusable(host)
+    if (broken) throw new Error(`iptables (${backend}) cannot be used on this node: ${broken}`)
+    if (!ipv6) {
+      log.info('IPv6 is switched off (AMBIENT_IPV6=false): no IPv6 rules')
+      return [v4]
+    }
+    if (!existsSync('/proc/sys/net/ipv6')) {
+      log.info('this kernel has no IPv6: no IPv6 rules')
+      return [v4]
+    }
+    const v6 = new Iptables('v6', backend)
+    this.#noIpv6 = await v6.unusable(host)
+    if (!this.#noIpv6) return [v4, v6]
+    log.warn(`no IPv6 rules, pods with IPv6 addresses will be refused: ${this.#noIpv6}`)
+    return [v4]
+  }
+}
+
+/** What annotations and labels of a pod change in its rules. */
+export function podSettings(
+  pod: Pick<RedirectedPod, 'annotations' | 'labels'>,
+  dnsCapture: boolean,
+): Pick<PodRuleOptions, 'dnsCapture' | 'bypassInbound' | 'rerouteInterfaces'> {
+  const value = (key: string) => pod.annotations[key] ?? pod.labels[key]
+  const dns = value('ambient.istio.io/dns-capture')
+  return {
+    dnsCapture: dns === 'true' || (dns !== 'false' && dnsCapture),
+    bypassInbound: value('ambient.istio.io/bypass-inbound-capture') === 'true',
+    rerouteInterfaces: (value('istio.io/reroute-virtual-interfaces') ?? '')
+      .split(',')
+      .map((name) => name.trim())
+      // An interface name as the kernel takes it; anything else would be text in a rule.
+      .filter((name) => /^[^\s/:!"'-][^\s/:!"']{0,14}$/.test(name)),
+  }
+}
+
+/** Families whose policy routing is made: IPv6 only where the pod's `lo` speaks it. */
+function routed(netns: number, usable: readonly Iptables[]): Family[] {
+  return usable.map((t) => t.family).filter((family) => family === 'v4' || loHasIpv6(netns))
+}
+
+function loHasIpv6(netns: number): boolean {
+  return inNetns(netns, () => {
+    try {
+      return readFileSync('/proc/sys/net/ipv6/conf/lo/disable_ipv6', 'utf8').trim() === '0'
+    } catch {
+      return false
+    }
+  })
+}

@@ -1,0 +1,66 @@
+import { CommandError, type Netns, netnsPath, tryIn } from '../command.ts'
+import type { Family } from './constants.ts'
+import type { Rule } from './rules.ts'
+import { compare, type Difference, type Owns, parseSave, removeText, replaceText } from './ruleset.ts'
+
+export type Backend = 'nft' | 'legacy'
+
+/**
+ * Which iptables the node uses, asked once and then used in every pod (as upstream): `legacy` only where the node has legacy rules and no nft ones.
+ * @param forced value of FORCE_IPTABLES_BINARY, `nft` or `legacy`
+ */
+export async function detectBackend(host: Netns, forced?: string): Promise<Backend> {
+  if (forced === 'nft' || forced === 'legacy') return forced
+  if (forced) throw new TypeError(`FORCE_IPTABLES_BINARY is ${JSON.stringify(forced)}: expected nft or legacy`)
+  const nft = await tryIn(host, ['iptables-nft-save'])
+  if (nft.exitCode === 0 && /^-A /m.test(nft.stdout)) return 'nft'
+  const legacy = await tryIn(host, ['iptables-legacy-save'])
+  if (legacy.exitCode === 0 && /^-A /m.test(legacy.stdout)) return 'legacy'
+  return nft.exitCode === 0 || legacy.exitCode !== 0 ? 'nft' : 'legacy'
+}
+
+/** iptables of one backend and one family, in any namespace. */
+export class Iptables {
+  readonly family: Family
+  readonly #program: string
+
+  constructor(family: Family, backend: Backend) {
+    this.family = family
+    this.#program = `${family === 'v4' ? 'iptables' : 'ip6tables'}-${backend}`
+  }
+
+  /** Why this family cannot be used here: no program, no kernel part. Undefined: it can. */
+  async unusable(netns: Netns): Promise<string | undefined> {
+    const result = await tryIn(netns, [`${this.#program}-save`, '-t', 'nat'])
+    if (result.exitCode === 0) return undefined
+    return result.stderr.trim() || `${this.#program}-save: exit code ${result.exitCode}`
+  }
+
+  /** Makes the owned chains hold exactly `wanted`; writes nothing when they do. The answer is what was there before. */
+  async ensure(netns: Netns, wanted: readonly Rule[], owns: Owns): Promise<Difference> {
+    const saved = await this.#save(netns)
+    const difference = compare(saved, wanted, owns)
+    if (!difference.equal) await this.#restore(netns, replaceText(saved, wanted, owns))
+    return difference
+  }
+
+  /** Takes everything owned away; what is not there any more is no error. */
+  async clear(netns: Netns, owns: Owns): Promise<void> {
+    const text = removeText(await this.#save(netns), owns)
+    if (text !== '') await this.#restore(netns, text)
+  }
+
+  async #save(netns: Netns) {
+    const argv = [`${this.#program}-save`]
+    const result = await tryIn(netns, argv)
+    if (result.exitCode !== 0) throw new CommandError(argv, `network namespace ${netnsPath(netns)}`, result)
+    return parseSave(result.stdout)
+  }
+
+  async #restore(netns: Netns, text: string): Promise<void> {
+    // Legacy: others hold the lock for moments; nft ignores the option.
+    const argv = [`${this.#program}-restore`, '--noflush', '--wait', '10']
+    const result = await tryIn(netns, argv, text)
+    if (result.exitCode !== 0) throw new CommandError(argv, `network namespace ${netnsPath(netns)}, input:\n${text}`, result)
+  }
+}

@@ -1,0 +1,40 @@
+/** A pod as a redirection mode needs to know it. */
+export interface RedirectedPod {
+  readonly uid: string
+  readonly namespace: string
+  readonly name: string
+  /** An open descriptor of the pod's network namespace. */
+  readonly netns: number
+  /** Addresses as text, IPv4 and IPv6; empty when not known yet. */
+  readonly ips: readonly string[]
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
+}
+
+/**
+ * How traffic of pods comes to the proxy: one implementation a mode. All calls are idempotent, may run in parallel for different pods,
+ * and throw with what failed and where; a call that failed leaves the pod no less captured than it was.
+ */
+export interface Redirection {
+  /** Node-wide state, at agent start. Keeps what a former agent left intact. */
+  setupHost(): Promise<void>
+  /** Node-wide state away, at uninstall. Pods keep their own. */
+  teardownHost(): Promise<void>
+  /** Captures a pod's traffic; done before the proxy hears of the pod. */
+  addPod(pod: RedirectedPod): Promise<void>
+  /** The proxy has taken the pod: what the node grants only to served pods. Called again when the pod's addresses change. */
+  podServed(pod: RedirectedPod): Promise<void>
+  /** Lets the pod go. `alive`: it runs on and must be reachable without the proxy; otherwise its namespace is left to vanish. */
+  removePod(pod: Omit<RedirectedPod, 'netns'> & { readonly netns?: number }, alive: boolean): Promise<void>
+  /** Looks at what is there and mends only what differs. */
+  reconcilePod(pod: RedirectedPod): Promise<'intact' | 'repaired'>
+  /** Node-wide sets become exactly those of `pods`; `complete`: every pod's addresses are known, so what is nobody's may go. */
+  reconcileHost(pods: readonly Omit<RedirectedPod, 'netns'>[], complete: boolean): Promise<void>
+}
+
+export interface Log {
+  debug(message: string, fields?: Record<string, unknown>): void
+  info(message: string, fields?: Record<string, unknown>): void
+  warn(message: string, fields?: Record<string, unknown>): void
+  error(message: string, fields?: Record<string, unknown>): void
+}
