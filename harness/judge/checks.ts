@@ -1,7 +1,7 @@
 import type { PacketObservation } from '../evidence/observation.ts'
 import type { Device, Hop } from '../modes/path.ts'
 import type { Attempt } from '../traffic/attempt.ts'
-import { fillFlow, type Variables } from './bind.ts'
+import { boundRefs, fillFlow, type Variables } from './bind.ts'
 import type { Evidence } from './evidence.ts'
 import type { Expectation } from './expectation.ts'
 import { contradicted, missing, proven } from './prove.ts'
@@ -93,7 +93,7 @@ export function closedWorldCheck(expectation: Expectation, variables: Variables,
           `[${strays[0].flags}] ${strays[0].from} → ${strays[0].to} ${strays[0].direction} at ${deviceKey(strays[0])}`,
           strays.map((p) => p.ref),
         )
-      : proven('packet', expected, []),
+      : proven('packet', expected, boundRefs(expectation.path.legs, variables)),
   ])
 }
 

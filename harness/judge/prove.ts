@@ -10,7 +10,7 @@ import type {
   TraceProof,
   Which,
 } from '../modes/path.ts'
-import { fill, fillFlow, type Variables } from './bind.ts'
+import { boundRefs, fill, fillFlow, type Variables } from './bind.ts'
 import type { Evidence, Window } from './evidence.ts'
 import { streamAt } from './stream.ts'
 import type { ProofLabel, ProofVerdict } from './verdict.ts'
@@ -28,6 +28,12 @@ export interface Scene {
 
 /** Judges one proof: proven by an observation that fits exactly, contradicted by one that stands in its place, else missing. */
 export function prove(proof: Proof, scene: Scene): ProofVerdict {
+  const verdict = proveAlone(proof, scene)
+  const refs = [...new Set([...verdict.refs, ...boundRefs(proof, scene.variables)])]
+  return { ...verdict, refs }
+}
+
+function proveAlone(proof: Proof, scene: Scene): ProofVerdict {
   switch (proof.kind) {
     case 'packet':
       return provePacket(proof, scene)
@@ -85,9 +91,7 @@ function proveTrace(proof: TraceProof, scene: Scene): ProofVerdict {
   const want = fillFlow(proof, scene.variables)
   const what = 'rule' in proof.meets ? proof.meets.rule : `policy ${proof.meets.policy}`
   const expected = `${proof.which} ${want.from} → ${want.to} meets "${what}" in ${proof.table} ${proof.chain} of ${proof.netns}, mark ${hex(proof.mark)} after it`
-  const lines = scene.evidence
-    .in('trace', proof, windowOf(proof.which, scene))
-    .filter((t) => t.table === proof.table && isWhich(proof.which, t))
+  const lines = scene.evidence.in('trace', proof, scene.opening).filter((t) => t.table === proof.table && isWhich(proof.which, t))
   const walks = walksOf(lines).filter((w) => w.base === proof.base)
   const mine = walks.find((w) => w.lines[0]!.from === want.from && w.lines[0]!.to === want.to)
   if (!mine) {
@@ -96,7 +100,9 @@ function proveTrace(proof: TraceProof, scene: Scene): ProofVerdict {
     return near ? contradicted(proof.kind, expected, walkText(near.lines), [near.lines[0]!.ref]) : missing(proof.kind, expected)
   }
   const exact = mine.lines.find((l) => meets(l, proof))
-  if (exact?.mark === proof.mark) return proven(proof.kind, expected, [exact.ref])
+  // The jump that led there is part of the proof: without it the line could be of another base chain.
+  if (exact?.mark === proof.mark)
+    return proven(proof.kind, expected, [...new Set([exact.ref, ...('rule' in proof.meets ? [mine.lines[0]!.ref] : [])])])
   if (exact) return contradicted(proof.kind, expected, `mark ${hex(exact.mark)}`, [exact.ref])
   return mine.complete
     ? contradicted(

@@ -13,9 +13,10 @@ export interface Stream {
 /** @param start first sequence number of the stream if known (the SYN's plus one); else the lowest that was seen */
 export function streamAt(evidence: Evidence, at: Device, { from, to }: Flow, window: Window): Stream {
   const here = evidence.in('packet', at, window).filter((p) => p.dev === at.dev && p.from === from && p.to === to)
+  const data = here.filter((p) => p.payloadLength > 0)
   // lo shows each packet twice, going out and coming in: one side is enough.
-  const direction = here[0]?.direction
-  const packets = here.filter((p) => p.direction === direction && p.payloadLength > 0)
+  const direction = data.some((p) => p.direction === 'in') ? 'in' : 'out'
+  const packets = data.filter((p) => p.direction === direction)
   const syn = here.find((p) => p.flags.includes('S'))
   return assemble(packets, syn ? (syn.seq + 1) >>> 0 : undefined)
 }

@@ -244,7 +244,7 @@ function nodeToApp(c: BoundCase): Leg {
       trace(node, 'syn', asked, 'nat POSTROUTING ISTIO_POSTRT', snatProbe, 0),
       conntrack(node, asked, back(probe), 0),
     ),
-    hop('leaves the node', veth, packet(veth, 'out', 'syn', probe), packet(veth, 'out', 'data', probe)),
+    hop('leaves the node', veth, packet(veth, 'out', 'syn', probe), packet(veth, 'out', 'data', probe), token(veth, 'clear', probe)),
     hop('enters the pod', inside, packet(inside, 'in', 'syn', probe), packet(inside, 'in', 'data', probe), token(inside, 'clear', probe)),
     hop(
       'passes by ztunnel',
@@ -254,13 +254,7 @@ function nodeToApp(c: BoundCase): Leg {
     ),
     hop('is served', pod, served(pod, probe.from, probe.to)),
     hop('is answered directly', inside, packet(inside, 'out', 'syn-ack', back(probe)), packet(inside, 'out', 'reply', back(probe))),
-    hop(
-      'comes home',
-      veth,
-      packet(veth, 'in', 'syn-ack', back(probe)),
-      packet(veth, 'in', 'reply', back(probe)),
-      token(veth, 'clear', probe),
-    ),
+    hop('comes home', veth, packet(veth, 'in', 'syn-ack', back(probe)), packet(veth, 'in', 'reply', back(probe))),
   ])
 }
 

@@ -1,0 +1,192 @@
+import type { Observation, PacketObservation, TraceObservation } from '../evidence/observation.ts'
+import type { PacketProof, Proof, TraceProof, Which } from '../modes/path.ts'
+import type { Attempt } from '../traffic/attempt.ts'
+import { fill, fillFlow, type Variables } from './bind.ts'
+import type { Expectation } from './expectation.ts'
+
+/**
+ * The world as a path promises it: attempts and observations in which each proof of the expectation is there once and nothing else is.
+ * What the judge's own tests start from, before they take away or alter.
+ */
+export function idealRun(expectation: Expectation): { attempts: Attempt[]; observations: Observation[] } {
+  const ports = { client: 40_001, hbone: 40_002, served: 40_003 }
+  const variables: Variables = Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, { port: `${port}` }]))
+  const reused = expectation.path.legs.some((l) => l.reused)
+  const refused = expectation.path.outcome === 'refused'
+  const attempts = [
+    attempt(expectation, 'positive', 1000, !refused || true, ports.client - 10),
+    ...(reused ? [attempt(expectation, 'opening', 2000, true, ports.client - 20)] : []),
+    attempt(expectation, 'main', 3000, !refused, ports.client),
+    attempt(expectation, 'negative', 4000, refused, ports.client + 10),
+  ]
+  const main = attempts.find((a) => a.role === 'main')!
+  const observations: Observation[] = []
+  const add = (o: Record<string, unknown>) => observations.push({ ...o, ref: `ideal#${observations.length}` } as unknown as Observation)
+  const seen = new Set<string>()
+
+  for (const leg of expectation.path.legs) {
+    const opening = (leg.reused ? 2000 : 3000) + 1
+    const proofs = leg.hops.flatMap((h) => h.proofs)
+    for (const proof of proofs) {
+      const key = JSON.stringify(proof)
+      if (seen.has(key)) continue
+      seen.add(key)
+      for (const o of observationsOf(proof, proofs, variables, main.token, opening, 3001)) add({ ...o })
+    }
+  }
+  for (const a of attempts) {
+    if (a.role === 'main' || !(a.result.ok && a.result.echoed)) continue
+    add({
+      kind: 'served',
+      t: a.window.from + 1,
+      node: a.server.node,
+      netns: a.server.netns,
+      protocol: 'http',
+      peer: '10.0.0.1:1',
+      local: '10.0.0.2:1',
+      body: a.token,
+    })
+  }
+  const places = new Set(expectation.path.legs.flatMap((l) => l.hops.flatMap((h) => h.proofs)).map((p) => `${p.node} ${p.netns}`))
+  for (const place of places) {
+    const [node, netns] = place.split(' ')
+    for (const stream of ['packets', 'traces']) {
+      for (const id of [main.markers.before, main.markers.after]) add({ kind: 'marker', t: 2999, node, netns, stream, id })
+    }
+  }
+  return { attempts, observations }
+}
+
+function attempt(e: Expectation, role: Attempt['role'], at: number, served: boolean, localPort: number): Attempt {
+  const [host = '', port = '0'] = e.destination.split(':')
+  return {
+    case: e.case.id,
+    role,
+    token: `${at}`.padEnd(32, 'f'),
+    window: { from: at, to: at + 900 },
+    markers: { before: `m${at}`, after: `m${at + 900}` },
+    client: { node: e.client.node, netns: e.client.netns },
+    server: { node: e.server.node, netns: e.server.netns },
+    request: { protocol: e.case.protocol, host, port: Number(port) },
+    result: { ok: served, echoed: served, localPort, startedAt: at / 1000, endedAt: at / 1000 + 0.5 },
+  }
+}
+
+const TERMINAL = /-j (REDIRECT|ACCEPT|SNAT)/
+
+function observationsOf(proof: Proof, leg: readonly Proof[], variables: Variables, token: string, opening: number, main: number): object[] {
+  const at = { node: proof.node, netns: proof.netns }
+  switch (proof.kind) {
+    case 'packet':
+      return [packetOf(proof, leg, variables, token, proof.which === 'syn' || proof.which === 'syn-ack' ? opening : main)]
+    case 'trace':
+      return tracesOf(proof, variables, opening)
+    case 'conntrack':
+      return [
+        {
+          kind: 'conntrack',
+          ...at,
+          t: opening,
+          event: 'update',
+          protocol: 'tcp',
+          orig: fillFlow(proof.orig, variables),
+          reply: fillFlow(proof.reply, variables),
+          mark: proof.mark,
+          zone: 0,
+          status: 0,
+        },
+      ]
+    case 'socket':
+      return [
+        {
+          kind: 'socket',
+          ...at,
+          t: main + 50,
+          local: fill(proof.local, variables),
+          peer: fill(proof.peer, variables),
+          mark: proof.mark,
+          uid: 0,
+        },
+      ]
+    case 'log': {
+      const fields = Object.fromEntries(Object.entries(proof.fields).map(([k, v]) => [k, fill(v, variables).replaceAll('*', 'x')]))
+      return [{ kind: 'ztunnel-log', ...at, t: main + 60, level: 'info', target: 'access', message: proof.message, fields }]
+    }
+    case 'served':
+      return [
+        {
+          kind: 'served',
+          ...at,
+          t: main + 20,
+          protocol: 'http',
+          peer: fill(proof.peer, variables),
+          local: proof.local,
+          body: `${token} and more`,
+        },
+      ]
+    case 'token':
+      return []
+  }
+}
+
+const SEQUENCE: Record<Which, number> = { syn: 1000, data: 1001, 'syn-ack': 2000, reply: 2001 }
+const FLAGS: Record<Which, string> = { syn: 'S', 'syn-ack': 'SA', data: 'PA', reply: 'PA' }
+
+function packetOf(
+  proof: PacketProof,
+  leg: readonly Proof[],
+  variables: Variables,
+  token: string,
+  t: number,
+): Omit<PacketObservation, 'ref'> {
+  const clear = leg.some(
+    (p) => p.kind === 'token' && p.row === 'clear' && p.node === proof.node && p.netns === proof.netns && p.dev === proof.dev,
+  )
+  const carries = proof.which === 'data' || proof.which === 'reply'
+  const payload = carries ? Buffer.from(clear ? `POST ${token}` : 'sealed') : Buffer.alloc(0)
+  const { from, to } = fillFlow(proof, variables)
+  const { node, netns, dev, direction, which } = proof
+  return {
+    kind: 'packet',
+    node,
+    netns,
+    dev,
+    direction,
+    t: t + Object.keys(SEQUENCE).indexOf(which),
+    protocol: 'tcp',
+    from,
+    to,
+    macFrom: '',
+    macTo: '',
+    flags: FLAGS[which],
+    seq: SEQUENCE[which],
+    ack: 0,
+    payloadLength: payload.length,
+    payload,
+  }
+}
+
+function tracesOf(proof: TraceProof, variables: Variables, t: number): Omit<TraceObservation, 'ref'>[] {
+  const { from, to } = fillFlow(proof, variables)
+  const { node, netns, table, base, chain, mark, which } = proof
+  const line = {
+    kind: 'trace',
+    node,
+    netns,
+    t,
+    traceId: `${which}${base}${table}${from}`,
+    family: 'ip',
+    table,
+    protocol: 'tcp',
+    from,
+    to,
+    flags: FLAGS[which],
+    seq: SEQUENCE[which],
+  } as const
+  if ('policy' in proof.meets) return [{ ...line, chain: base, type: 'policy', verdict: proof.meets.policy, mark }]
+  const { rule } = proof.meets
+  const jump = { ...line, chain: base, type: 'rule', rule: `-A ${base} -j ${chain}`, verdict: `jump ${chain}`, mark } as const
+  const ends = TERMINAL.test(rule)
+  const hit = { ...line, chain, type: 'rule', rule, verdict: ends ? 'accept' : 'continue', mark } as const
+  return ends ? [jump, hit] : [jump, hit, { ...line, chain: base, type: 'policy', verdict: 'accept', mark }]
+}
