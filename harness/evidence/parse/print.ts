@@ -126,7 +126,6 @@ class Clock {
   seconds = 0
   nanos = 0
   #high = -1
-  #low = 0
   #base = 0
   #baseHigh = 0
   #baseLow = 0
@@ -148,7 +147,6 @@ class Clock {
     this.#baseHigh = Number(start >> 32n)
     this.#baseLow = Number(start & 0xffffffffn)
     this.#high = timeHigh
-    this.#low = timeLow
     this.#units = units
   }
 }
