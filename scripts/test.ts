@@ -1,0 +1,33 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { constants, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { line, type Tally } from './tally.ts'
+
+// `npm test`: all tests beside the code, unit and lab. Arguments go to vitest: `npm test -- clusters/lab -t 'name of a test'`.
+const root = join(import.meta.dirname, '..')
+const directory = mkdtempSync(join(tmpdir(), 'everyhop-test-'))
+process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
+const file = join(directory, 'tally.json')
+
+const started = Number(process.env.EVERYHOP_STARTED)
+if (started > 0) console.log(`test: set-up took ${((performance.timeOrigin - started) / 1000).toFixed(1)} s`)
+if (process.getuid?.() !== 0) console.log('test: this is not root: tests that make namespaces are skipped')
+
+// Two workers: the lab's tests run whole nodes each, more of them would only wait for each other.
+const options = ['--maxWorkers=2', '--reporter=default', `--reporter=${join(import.meta.dirname, 'tally.ts')}`]
+const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')
+const child = spawn(process.execPath, [vitest, 'run', ...options, ...process.argv.slice(2)], {
+  cwd: root,
+  stdio: ['ignore', 'inherit', 'inherit'],
+  env: { ...process.env, EVERYHOP_TALLY: file },
+})
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
+const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null]
+
+// No file: vitest ended before it ran anything, and said why.
+const tally: Tally = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { passed: 0, failed: 0, skipped: 0 }
+console.log(line(tally))
+// Nothing ran is no success either: 2, as for a filter that matches nothing.
+process.exitCode = signal ? 128 + constants.signals[signal] : code || (tally.failed > 0 ? 1 : tally.passed > 0 ? 0 : 2)
