@@ -1,0 +1,56 @@
+import { expect, test } from 'vitest'
+import type { CaseResult } from '../../reports/results.ts'
+import { caseText, summaryText } from './view.ts'
+
+const proof = { kind: 'packet', label: 'observed', status: 'proven', expected: 'syn a → b', refs: ['x#p1'], ref: 'x#p1' } as const
+const hop = { id: 'app-ztunnel/runs-over-lo', title: 'runs over lo', vantage: 'one/demo.a/lo', verdict: 'pass', proofs: [proof] } as const
+const clean: CaseResult = {
+  id: 'inpod/x',
+  mode: 'inpod',
+  provider: 'lab',
+  verdict: 'pass',
+  durationMs: 3,
+  legs: [{ id: 'app-ztunnel', title: 'app → ztunnel', row: 'clear', hops: [{ ...hop, proofs: [proof] }] }],
+  checks: [],
+  reproduce: "npm start -- --case 'inpod/x'",
+}
+const broken: CaseResult = {
+  ...clean,
+  verdict: 'fail',
+  brokenHop: hop.id,
+  reason: 'because',
+  legs: [
+    {
+      ...clean.legs[0]!,
+      hops: [{ ...hop, verdict: 'fail', proofs: [{ ...proof, status: 'contradicted', seen: 'a RST', refs: [...proof.refs] }] }],
+    },
+  ],
+}
+const plain = { colour: false }
+
+test('a passed case shows each hop of each leg', () => {
+  expect(caseText(clean, plain)).toBe('✓ inpod/x  1 of 1 hops proven, 3 ms\n    app → ztunnel  clear   ✓ runs over lo')
+})
+
+test('a failed case names the hop, what was expected, what was seen, the evidence, and how to run it again', () => {
+  const text = caseText(broken, plain)
+  for (const part of [
+    '✗ runs over lo',
+    'broken at: app-ztunnel/runs-over-lo (one/demo.a/lo)',
+    'expected: syn a → b',
+    'seen: a RST',
+    'evidence: x#p1',
+    "run it again: npm start -- --case 'inpod/x'",
+  ]) {
+    expect(text).toContain(part)
+  }
+})
+
+test('the summary counts verdicts, hops and proofs, and repeats the command of each failure', () => {
+  const totals = { pass: 1, fail: 1, unsupported: 0, inconclusive: 0, error: 0 }
+  const text = summaryText(
+    { schema: 1, run: 'r', provider: 'lab', release: 'today', startedAt: '', totals, cases: [clean, broken], notes: [] },
+    plain,
+  )
+  expect(text).toBe("1 pass, 1 fail of 2 cases; 1 of 2 hops proven by 1 proofs\nfail: npm start -- --case 'inpod/x'")
+})

@@ -1,0 +1,60 @@
+import { styleText } from 'node:util'
+import type { CaseResult, Results } from '../../reports/results.ts'
+
+/** How results read on a terminal: pure text, coloured only if asked. */
+export interface Paint {
+  readonly colour: boolean
+}
+
+const MARKS = { pass: '✓', fail: '✗', unsupported: '–', inconclusive: '?', error: '!' } as const
+const COLOURS = { pass: 'green', fail: 'red', unsupported: 'gray', inconclusive: 'yellow', error: 'magenta' } as const
+
+type Style = Parameters<typeof styleText>[0]
+const paint = (style: Style, text: string, { colour }: Paint) => (colour ? styleText(style, text, { validateStream: false }) : text)
+
+/** One case: its verdict, then each leg with the verdict of each of its hops; for what is not as it must be, why, where and how to run it again. */
+export function caseText(c: CaseResult, p: Paint): string {
+  const hops = c.legs.flatMap((l) => l.hops)
+  const proven = hops.filter((h) => h.verdict === 'pass').length
+  const head = `${paint(COLOURS[c.verdict], MARKS[c.verdict], p)} ${c.id}  ${paint('dim', `${proven} of ${hops.length} hops proven, ${c.durationMs} ms`, p)}`
+  const width = Math.max(0, ...c.legs.map((l) => l.title.length))
+  const legs = c.legs.map(
+    (l) =>
+      `    ${l.title.padEnd(width)}  ${l.row.padEnd(6)}  ${l.hops.map((h) => `${paint(COLOURS[h.verdict], MARKS[h.verdict], p)} ${paint('dim', h.title, p)}`).join('  ')}`,
+  )
+  const checks = c.checks.filter((h) => h.verdict !== 'pass').map((h) => `    ${paint(COLOURS[h.verdict], MARKS[h.verdict], p)} ${h.title}`)
+  return [head, ...legs, ...checks, ...(c.verdict === 'pass' ? [] : troubleLines(c, p))].join('\n')
+}
+
+function troubleLines(c: CaseResult, p: Paint): string[] {
+  const hop = [...c.legs.flatMap((l) => l.hops), ...c.checks].find((h) => h.id === c.brokenHop)
+  const proof = hop?.proofs.find((x) => x.status === 'contradicted') ?? hop?.proofs.find((x) => x.status === 'missing')
+  const lines: [string, string | undefined][] = hop
+    ? [
+        ['broken at', `${hop.id}${hop.vantage ? ` (${hop.vantage})` : ''}`],
+        ['expected', proof?.expected],
+        ['seen', proof?.seen ?? 'nothing in its place'],
+        ['evidence', proof?.ref],
+        ['likely', c.likely && c.likely !== proof?.expected ? c.likely : undefined],
+      ]
+    : [['because', c.reason]]
+  return [...lines, ['run it again', c.reproduce] as const].flatMap(([what, text]) =>
+    text ? [`      ${paint('bold', `${what}:`, p)} ${text}`] : [],
+  )
+}
+
+/** The last lines of a run: how many of each verdict, where everything is, and each failure's one line again. */
+export function summaryText(results: Results, p: Paint): string {
+  const counts = Object.entries(results.totals)
+    .filter(([, n]) => n > 0)
+    .map(([verdict, n]) => paint(COLOURS[verdict as keyof typeof COLOURS], `${n} ${verdict}`, p))
+  const hops = results.cases.flatMap((c) => c.legs.flatMap((l) => l.hops))
+  const proofs = hops.flatMap((h) => h.proofs)
+  const lines = [
+    `${counts.join(', ') || 'nothing judged'} of ${results.cases.length} cases; ${hops.filter((h) => h.verdict === 'pass').length} of ${hops.length} hops proven by ${proofs.filter((x) => x.status === 'proven').length} proofs`,
+  ]
+  for (const note of results.notes) lines.push(`note: ${note}`)
+  for (const c of results.cases.filter((x) => x.verdict === 'fail' || x.verdict === 'inconclusive'))
+    lines.push(`${c.verdict}: ${c.reproduce}`)
+  return lines.join('\n')
+}

@@ -1,0 +1,21 @@
+import { matchesGlob } from 'node:path'
+import type { Case } from './cases.ts'
+
+export interface Selection {
+  readonly quick: boolean
+  /** Globs over case ids, with or without the mode in front; `!` takes away. None: all. */
+  readonly globs: readonly string[]
+}
+
+/** The cases that a command asked for, in matrix order. With globs that all take away, the rest stays. A named case is run even if it is not a quick one. */
+export function select(cases: readonly Case[], { quick, globs }: Selection): Case[] {
+  const wanted = globs.filter((g) => !g.startsWith('!'))
+  const unwanted = globs.filter((g) => g.startsWith('!')).map((g) => g.slice(1))
+  const matches = (c: Case, glob: string) => {
+    const short = c.id.slice(c.mode.length + 1)
+    return [c.id, short].some((id) => id === glob || matchesGlob(id, glob))
+  }
+  return cases.filter(
+    (c) => (wanted.length > 0 ? wanted.some((g) => matches(c, g)) : !quick || c.quick) && !unwanted.some((g) => matches(c, g)),
+  )
+}

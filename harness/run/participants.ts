@@ -1,0 +1,60 @@
+import type { Participant } from '../matrix/bind.ts'
+import type { TopologyRecord } from './topology-record.ts'
+
+/** A line of `interfaces.jsonl`, as far as placing pods needs it. */
+export interface InterfaceLine {
+  readonly netns: string
+  readonly index: number
+  readonly dev: string
+  readonly addresses: readonly string[]
+  readonly peerIndex?: number
+}
+
+const TRUST_DOMAIN = 'cluster.local'
+
+/**
+ * Who can take part in cases: the topology's pods with the devices that the collectors saw.
+ * @param interfaces per node name
+ * @throws when a pod's device on its node is not known: its path could not be written down
+ */
+export function participantsOf(topology: TopologyRecord, interfaces: ReadonlyMap<string, readonly InterfaceLine[]>): Participant[] {
+  return topology.pods.map((pod) => {
+    const lines = interfaces.get(pod.node) ?? []
+    const netns = `${pod.namespace}.${pod.name}`
+    const inside = lines.find((l) => l.netns === netns && l.dev === 'eth0')
+    const veth = lines.find((l) => l.netns === 'node' && l.index === inside?.peerIndex)
+    const address = topology.nodes.find((n) => n.name === pod.node)?.address
+    const underlay = lines.find((l) => l.netns === 'node' && l.addresses.some((a) => bare(a) === address))
+    const gateway = veth?.addresses.map(bare).find((a) => a.includes('.'))
+    if (!veth || !underlay || !gateway) {
+      const lacking = [
+        !veth && `the device of ${netns}`,
+        !underlay && `the device with address ${address}`,
+        veth && !gateway && `an address on ${veth.dev}`,
+      ]
+      throw new Error(`node ${pod.node}: ${lacking.filter(Boolean).join(' and ')} was not found among its interfaces`)
+    }
+    const principal = `${TRUST_DOMAIN}/ns/${pod.namespace}/sa/${pod.serviceAccount}`
+    const service = topology.services.find(
+      (s) => s.clusterIP !== 'None' && s.pods.length === 1 && s.pods[0] === `${pod.namespace}/${pod.name}`,
+    )
+    return {
+      node: pod.node,
+      netns,
+      ip: pod.ip,
+      identity: pod.enrolled ? `spiffe://${principal}` : '',
+      veth: veth.dev,
+      underlay: underlay.dev,
+      gateway,
+      app: pod.app,
+      enrolled: pod.enrolled,
+      principal,
+      name: pod.name,
+      namespace: pod.namespace,
+      uid: pod.uid,
+      ...(service ? { clusterIP: service.clusterIP } : {}),
+    }
+  })
+}
+
+const bare = (address: string) => address.replace(/\/\d+$/, '')

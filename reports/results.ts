@@ -1,0 +1,63 @@
+import { z } from 'zod'
+
+/** `results.json`: what a run found. Version 1. */
+export const verdicts = ['pass', 'fail', 'unsupported', 'inconclusive', 'error'] as const
+
+const proofSchema = z.object({
+  kind: z.string(),
+  /** `observed`: this very flow; `computed`: from recorded state; `aggregate`: a sum over the run. */
+  label: z.enum(['observed', 'computed', 'aggregate']),
+  status: z.enum(['proven', 'contradicted', 'missing']),
+  expected: z.string(),
+  seen: z.string().optional(),
+  /** Pointer into the bundle: `FILE#LN` or `FILE#pN`. */
+  ref: z.string().optional(),
+  refs: z.array(z.string()),
+})
+
+const hopSchema = z.object({
+  id: z.string(),
+  title: z.string(),
+  vantage: z.string(),
+  verdict: z.enum(['pass', 'fail', 'inconclusive']),
+  proofs: z.array(proofSchema),
+})
+
+const caseSchema = z.object({
+  id: z.string(),
+  mode: z.string(),
+  provider: z.string(),
+  verdict: z.enum(verdicts),
+  reason: z.string().optional(),
+  brokenHop: z.string().optional(),
+  likely: z.string().optional(),
+  /** The client's request, milliseconds. */
+  durationMs: z.number(),
+  legs: z.array(z.object({ id: z.string(), title: z.string(), row: z.enum(['clear', 'sealed']), hops: z.array(hopSchema) })),
+  checks: z.array(hopSchema),
+  /** The command that runs just this case. */
+  reproduce: z.string(),
+})
+
+export const resultsSchema = z.object({
+  schema: z.literal(1),
+  run: z.string(),
+  provider: z.string(),
+  release: z.string(),
+  startedAt: z.string(),
+  totals: z.record(z.enum(verdicts), z.number()),
+  cases: z.array(caseSchema),
+  /** What a killed run left unfinished, in words. */
+  notes: z.array(z.string()),
+})
+
+export type Results = z.infer<typeof resultsSchema>
+export type CaseResult = z.infer<typeof caseSchema>
+
+/** The exit code that a run ends with: 3 harness or environment (also: nothing judged), 1 mesh failed, 4 inconclusive, 0 all judged passed; in this order. */
+export function exitCodeOf({ totals }: Pick<Results, 'totals'>): 0 | 1 | 3 | 4 {
+  if (totals.error > 0) return 3
+  if (totals.fail > 0) return 1
+  if (totals.inconclusive > 0) return 4
+  return totals.pass > 0 ? 0 : 3
+}
