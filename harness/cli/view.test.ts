@@ -2,8 +2,10 @@ import { expect, test } from 'vitest'
 import type { CaseResult } from '../../reports/results.ts'
 import { caseText, summaryText } from './view.ts'
 
-const proof = { kind: 'packet', label: 'observed', status: 'proven', expected: 'syn a → b', refs: ['x#p1'], ref: 'x#p1' } as const
-const hop = { id: 'app-ztunnel/runs-over-lo', title: 'runs over lo', vantage: 'one/demo.a/lo', verdict: 'pass', proofs: [proof] } as const
+type Proof = CaseResult['checks'][number]['proofs'][number]
+
+const proof: Proof = { kind: 'packet', label: 'observed', status: 'proven', expected: 'syn a → b', refs: ['x#p1'], ref: 'x#p1' }
+const hop = { id: 'app-ztunnel/runs-over-lo', title: 'runs over lo', vantage: 'one/demo.a/lo', verdict: 'pass' as const, proofs: [proof] }
 const clean: CaseResult = {
   id: 'inpod/x',
   mode: 'inpod',

@@ -241,7 +241,7 @@ function proveToken(proof: TokenProof, scene: Scene): ProofVerdict {
     streamAt(scene.evidence, proof, fillFlow(f, scene.variables), scene.window),
   )
   const holding = streams.map((s) => s.packets.filter((p) => Buffer.from(p.payload).includes(scene.token)))
-  const readable = streams.map((s) => s.bytes.includes(scene.token))
+  const readable = streams.map((s) => s.runs.some((bytes) => bytes.includes(scene.token)))
   if (proof.row === 'clear') {
     // A token split over two packets is in the stream but in neither packet: then all of them prove it.
     const refs = streams.flatMap((s, i) => (holding[i]!.length > 0 ? holding[i]! : s.packets).map((p) => p.ref))
