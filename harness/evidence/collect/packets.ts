@@ -1,0 +1,100 @@
+import { frameKind } from '../frames.ts'
+import { PcapngWriter } from '../pcapng-write.ts'
+import type { Interfaces } from './interfaces.ts'
+import { markerInPacket } from './marker.ts'
+import type { Output } from './output.ts'
+import { PacketRing, type RingPacket, type RingSize } from './packet-ring.ts'
+
+const LINKTYPE_ETHERNET = 1
+const LINKTYPE_RAW = 101
+const ARPHRD_ETHER = 1
+const ARPHRD_LOOPBACK = 772
+
+/** The node's one packet file: an interface block before the first packet of each (namespace, interface). */
+export class PacketFile {
+  readonly #output: Output
+  readonly #node: string
+  readonly #writer = new PcapngWriter()
+  readonly #ids = new Map<string, number>()
+  #pieces: Buffer[]
+
+  constructor(output: Output, node: string) {
+    this.#output = output
+    this.#node = node
+    this.#pieces = [this.#writer.header()]
+    this.flush()
+  }
+
+  add(netns: string, dev: string, packet: RingPacket): void {
+    const ethernet = packet.hardware === ARPHRD_ETHER || packet.hardware === ARPHRD_LOOPBACK
+    const name = `${this.#node}/${netns}/${dev}`
+    let interfaceId = this.#ids.get(name)
+    if (interfaceId === undefined) {
+      const made = this.#writer.interface(name, ethernet ? LINKTYPE_ETHERNET : LINKTYPE_RAW)
+      interfaceId = made.id
+      this.#ids.set(name, interfaceId)
+      this.#pieces.push(made.block)
+    }
+    const tNs = BigInt(packet.seconds) * 1_000_000_000n + BigInt(packet.nanoseconds)
+    const { data, length, direction } = packet
+    this.#pieces.push(this.#writer.packet({ interfaceId, tNs, data, originalLength: length, direction }))
+  }
+
+  /** Hands what was added over, as one frame. */
+  flush(): void {
+    if (this.#pieces.length === 0) return
+    this.#output.send(frameKind.packets, Buffer.concat(this.#pieces))
+    this.#pieces = []
+  }
+}
+
+/** Packets of one namespace, on their way into the node's packet file. */
+export class Packets {
+  readonly #ring: PacketRing
+  readonly #netns: string
+  readonly #interfaces: Interfaces
+  readonly #file: PacketFile
+  readonly #output: Output
+  readonly #onMarker: (marker: string) => void
+
+  /** @param label name of the namespace in the bundle */
+  constructor(
+    netns: number,
+    label: string,
+    size: RingSize,
+    interfaces: Interfaces,
+    file: PacketFile,
+    output: Output,
+    onMarker: (marker: string) => void,
+  ) {
+    this.#ring = new PacketRing(netns, size)
+    this.#netns = label
+    this.#interfaces = interfaces
+    this.#file = file
+    this.#output = output
+    this.#onMarker = onMarker
+    this.#ring.watch(() => this.drain())
+  }
+
+  drain(): void {
+    if (this.#output.blocked) return
+    const markers: string[] = []
+    this.#ring.drain(
+      (packet) => {
+        this.#file.add(this.#netns, this.#interfaces.name(packet.ifindex), packet)
+        const marker = packet.direction === 'in' ? markerInPacket(packet.data) : undefined
+        if (marker !== undefined) markers.push(marker)
+      },
+      () => this.#file.flush(),
+    )
+    for (const marker of markers) this.#onMarker(marker)
+  }
+
+  takeLost(): number {
+    return this.#ring.takeLost()
+  }
+
+  close(): void {
+    this.#ring.close()
+  }
+}

@@ -1,0 +1,86 @@
+import { request } from 'node:http'
+import { Socket } from 'node:net'
+import { AF_INET, SOCK_STREAM } from '../../../images/lib/libc.ts'
+import { socketInNetns } from '../../../images/lib/netns.ts'
+import { dumpHandles } from './handles.ts'
+import { bounded, runTool } from './tools.ts'
+
+/** One file of a snapshot; `netns` empty: it is about the whole node. */
+export interface SnapshotFile {
+  readonly label: string
+  readonly netns: string
+  readonly file: string
+  readonly text: string
+}
+
+/** What a snapshot is taken of. */
+export interface SnapshotTarget {
+  readonly label: string
+  readonly fd: number
+}
+
+const dumps: readonly (readonly [file: string, argv: readonly string[]])[] = [
+  ['iptables-save.txt', ['iptables-save', '-c']],
+  ['ip6tables-save.txt', ['ip6tables-save', '-c']],
+  ['ip-rule.txt', ['ip', 'rule']],
+  ['ip6-rule.txt', ['ip', '-6', 'rule']],
+  ['ip-route.txt', ['ip', 'route', 'show', 'table', 'all']],
+  ['ip6-route.txt', ['ip', '-6', 'route', 'show', 'table', 'all']],
+  ['ss.txt', ['ss', '-tulnpeOH']],
+]
+/** Sets of the agents are on the node only. */
+const nodeDumps: typeof dumps = [...dumps, ['ipset.txt', ['ipset', 'list']]]
+
+/** ztunnel's admin port; only on the loopback of its own pod. */
+const adminPort = 15000
+
+/** Takes the text dumps of all targets, a few tools at a time. Rejects naming tool, namespace and complaint; the files that could be taken were handed over nevertheless. */
+export async function takeSnapshot(
+  label: string,
+  targets: readonly SnapshotTarget[],
+  ztunnel: SnapshotTarget | undefined,
+  onFile: (file: SnapshotFile) => void,
+) {
+  const jobs = targets.flatMap(({ label: netns, fd }) => {
+    const take = (file: string, getText: () => Promise<string>) => async () => {
+      try {
+        onFile({ label, netns, file, text: await getText() })
+      } catch (error) {
+        throw new Error(`snapshot ${label}, ${netns}/${file}: ${(error as Error).message}`)
+      }
+    }
+    return [
+      take('handles.json', async () => JSON.stringify(dumpHandles(fd))),
+      ...(netns === 'node' ? nodeDumps : dumps).map(([file, argv]) => take(file, () => runTool(fd, argv))),
+    ]
+  })
+  if (ztunnel) jobs.push(async () => onFile({ label, netns: '', file: 'config-dump.json', text: await configDump(ztunnel) }))
+  await bounded(4, jobs)
+}
+
+/** ztunnel's own view of its configuration, verbatim. */
+async function configDump(ztunnel: SnapshotTarget): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  const complain = (reason: string) => reject(new Error(`config dump of ${ztunnel.label} (127.0.0.1:${adminPort}): ${reason}`))
+  const socket = new Socket({ fd: socketInNetns(ztunnel.fd, AF_INET, SOCK_STREAM) })
+  const outgoing = request({
+    path: '/config_dump',
+    headers: { host: 'localhost' },
+    agent: false,
+    timeout: 5000,
+    createConnection: () => socket.connect(adminPort, '127.0.0.1'),
+  })
+  outgoing.on('error', (error) => complain(error.message))
+  outgoing.on('timeout', () => outgoing.destroy(new Error('no answer within 5 s')))
+  outgoing.on('response', async (response) => {
+    try {
+      const text = (await response.setEncoding('utf8').toArray()).join('')
+      if (response.statusCode === 200) resolve(text)
+      else complain(`status ${response.statusCode}`)
+    } catch (error) {
+      complain((error as Error).message)
+    }
+  })
+  outgoing.end()
+  return promise
+}

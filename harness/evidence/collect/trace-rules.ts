@@ -1,0 +1,50 @@
+/** Name of our own tables, one of family ip and one of ip6; nothing else is in them. */
+export const traceTable = 'everyhop'
+
+/** Port that markers are sent to (discard, RFC 863), over lo. */
+export const markerPort = 9
+
+/**
+ * The rules that choose what is traced, as text for `nft -f -`: SYN and SYN-ACK, the first data packet of each direction of a connection, and marker datagrams.
+ * They sit at priority -400, before raw, conntrack and all other rules, so the first line of a walk shows the packet as it came. `ct state` means nothing that early, so first data is "PSH, and
+ * this direction's addresses and ports are not in the set yet"; a SYN takes them out again, because ports are used anew. A packet stays traced while it runs over lo, not when it crosses a veth.
+ * Newlines before each brace: nft 1.0.6 wants them.
+ */
+export function traceRules(): string {
+  return `${table('ip', 'ipv4_addr')}${table('ip6', 'ipv6_addr')}`
+}
+
+/** Takes our tables away. */
+export function removeTraceRules(): string {
+  return ['ip', 'ip6'].map((family) => `add table ${family} ${traceTable}\ndelete table ${family} ${traceTable}\n`).join('')
+}
+
+function table(family: 'ip' | 'ip6', address: string): string {
+  const flow = `${family} saddr . tcp sport . ${family} daddr . tcp dport`
+  const marker = family === 'ip' ? `\n    ip daddr 127.0.0.1 udp dport ${markerPort} meta nftrace set 1` : ''
+  // "add" then "delete": a table that a killed predecessor left is replaced in the same transaction.
+  return `add table ${family} ${traceTable}
+delete table ${family} ${traceTable}
+table ${family} ${traceTable} {
+  set seen {
+    type ${address} . inet_service . ${address} . inet_service
+    size 65535
+    flags dynamic,timeout
+    timeout 30m
+  }
+  chain select {
+    tcp flags & (syn | rst) == syn meta nftrace set 1
+    tcp flags & (syn | rst) == syn delete @seen { ${flow} }
+    tcp flags & (psh | rst) == psh ${flow} != @seen meta nftrace set 1 add @seen { ${flow} }${marker}
+  }
+  chain prerouting {
+    type filter hook prerouting priority -400; policy accept;
+    jump select
+  }
+  chain output {
+    type filter hook output priority -400; policy accept;
+    jump select
+  }
+}
+`
+}

@@ -1,0 +1,61 @@
+/**
+ * The collector: one process on a node, in the node's namespaces, that holds sockets in all watched network namespaces and writes what they tell as frames to stdout (see protocol.ts and
+ * frames.ts). It spawns nothing per case: only when a namespace is first watched, and for snapshots.
+ *
+ *     node harness/evidence/collector.ts NODE
+ */
+import { setPriority } from 'node:os'
+import { createInterface } from 'node:readline'
+import { Collector } from './collect/collector-core.ts'
+import { PipeOutput } from './collect/output.ts'
+import type { CollectorCommand } from './protocol.ts'
+
+const node = process.argv[2]
+if (!node) {
+  console.error('usage: collector.ts NODE')
+  process.exit(2)
+}
+
+// Woken late, it would ask for sockets that are gone.
+try {
+  setPriority(-10)
+} catch {
+  console.error('collector: no higher priority allowed, going on without')
+}
+
+const output = new PipeOutput(1, () => void end())
+const collector = new Collector(node, output)
+let ending = false
+
+/** Nobody is left to be told, or nobody will ask: take away what we put into the namespaces, and go. */
+async function end(reply?: () => void): Promise<void> {
+  if (ending) return
+  ending = true
+  await collector.stop()
+  reply?.()
+  await output.end()
+  process.exit(0)
+}
+
+const input = createInterface({ input: process.stdin })
+input.on('line', (line) => void take(line))
+input.on('close', () => void end())
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void end())
+
+async function take(line: string): Promise<void> {
+  let command: CollectorCommand
+  try {
+    command = JSON.parse(line) as CollectorCommand
+  } catch {
+    console.error(`collector: not a command: ${line.slice(0, 200)}`)
+    return
+  }
+  const id = String(command.id)
+  if (command.do === 'stop') return end(() => output.reply({ id, ok: true }))
+  try {
+    const result = await collector.run(command)
+    output.reply(result === undefined ? { id, ok: true } : { id, ok: true, result })
+  } catch (error) {
+    output.reply({ id, ok: false, error: (error as Error).message })
+  }
+}

@@ -1,0 +1,141 @@
+import type { ChildProcess } from 'node:child_process'
+import type { ClusterNode } from '../../clusters/cluster.ts'
+import type { ClientRequest, ClientResult, ServerCommand, ServerResult } from '../../images/lib/app-protocol.ts'
+import type { CollectorCommand, CollectorReply, PodReference } from './protocol.ts'
+import { EvidenceWriter } from './writer.ts'
+
+/** The collector ended, or never understood us; what it had delivered is in the bundle. */
+export class CollectorError extends Error {
+  override name = 'CollectorError'
+}
+
+/** Command without its id, which the session gives. */
+type Unsent<T> = T extends unknown ? Omit<T, 'id'> : never
+
+const stderrKept = 4000
+/** From `stop` to the end of the process, milliseconds. */
+const stopTimeout = 10_000
+
+/**
+ * A running collector on one node. Evidence goes into the bundle as it comes; a command's promise resolves when all evidence that it caused is in the files,
+ * and rejects with the collector's reason (CollectorError), or with how the process ended when that happens first.
+ */
+export class CollectorSession implements AsyncDisposable {
+  readonly node: string
+  /** Resolves when the process has ended and all it delivered is in the files; never rejects. */
+  readonly ended: Promise<void>
+  readonly #process: ChildProcess
+  readonly #writer: EvidenceWriter
+  readonly #pending = new Map<string, { command: string; resolve(result: unknown): void; reject(reason: Error): void }>()
+  #next = 1
+  #end: string | undefined
+  #broken: string | undefined
+  #stderr = ''
+
+  /**
+   * Starts a collector on the node. It watches nothing yet.
+   * @param bundle directory of the bundle
+   */
+  constructor(node: Pick<ClusterNode, 'name' | 'runProgram'>, bundle: string) {
+    this.node = node.name
+    this.#writer = new EvidenceWriter(bundle, node.name)
+    const child = node.runProgram('harness/evidence/collector.ts', [node.name])
+    this.#process = child
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.ended = promise
+    child.stdout?.on('data', (piece: Buffer) => this.#take(piece))
+    child.stderr?.on('data', (piece: Buffer) => {
+      this.#stderr = (this.#stderr + piece).slice(-stderrKept)
+    })
+    // Written to a process that is gone: 'close' tells.
+    child.stdin?.on('error', () => {})
+    const finish = (how: string) => {
+      if (this.#end !== undefined) return
+      this.#end = how
+      this.#writer.close()
+      for (const { command, reject } of this.#pending.values()) reject(this.#error(`${command}: ${how}`))
+      this.#pending.clear()
+      resolve()
+    }
+    child.on('error', (error) => finish(`could not be started: ${error.message}`))
+    child.on('close', (code, signal) => finish(this.#broken ?? `ended (${signal ?? `exit code ${code}`}) before it answered`))
+  }
+
+  #error(what: string): CollectorError {
+    const words = this.#stderr.trim()
+    return new CollectorError(`collector on node ${this.node}: ${what}${words ? `\n${words}` : ''}`)
+  }
+
+  #take(piece: Buffer): void {
+    if (this.#broken !== undefined) return
+    try {
+      for (const reply of this.#writer.push(piece)) this.#answer(reply)
+    } catch (error) {
+      // A disk that is full, a stream that is no frames: nothing that follows could be trusted.
+      this.#broken = (error as Error).message
+      this.#process.kill('SIGKILL')
+    }
+  }
+
+  #answer(reply: CollectorReply): void {
+    const pending = this.#pending.get(reply.id)
+    this.#pending.delete(reply.id)
+    if (reply.ok) pending?.resolve(reply.result)
+    else pending?.reject(this.#error(`${pending.command}: ${reply.error}`))
+  }
+
+  #send(command: Unsent<CollectorCommand>): Promise<unknown> {
+    if (this.#end !== undefined) return Promise.reject(this.#error(`${command.do}: ${this.#end}`))
+    const id = String(this.#next++)
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>()
+    this.#pending.set(id, { command: command.do, resolve, reject })
+    this.#process.stdin?.write(`${JSON.stringify({ id, ...command })}\n`)
+    return promise
+  }
+
+  /** Opens the streams of these pods' namespaces and of the node's own; may be called again with more. @returns the bundle's names of all watched namespaces */
+  async watch(pods: readonly PodReference[]): Promise<string[]> {
+    return (await this.#send({ do: 'watch', pods })) as string[]
+  }
+
+  /** Closes them again; needed before a pod goes, because open sockets keep its namespace alive. */
+  async unwatch(pods: readonly PodReference[]): Promise<void> {
+    await this.#send({ do: 'unwatch', pods })
+  }
+
+  /** Proves that packets and traces of every watched namespace are alive, and has everything before it written. @param marker exactly 12 printable ASCII characters */
+  async mark(marker: string): Promise<void> {
+    await this.#send({ do: 'mark', marker })
+  }
+
+  /** Takes the dumps of every watched namespace into `snapshots/LABEL/NODE`. */
+  async snapshot(label: string): Promise<void> {
+    await this.#send({ do: 'snapshot', label })
+  }
+
+  /** Has a pod's sleep do a request; without a pod the node itself does it, as a kubelet's probe comes. */
+  async request(request: ClientRequest, pod?: { readonly uid: string }): Promise<ClientResult> {
+    return (await this.#send({ do: 'request', request, pod })) as ClientResult
+  }
+
+  /** Tells a pod's httpbin to open or close a port. */
+  async server(command: ServerCommand, pod: { readonly uid: string }): Promise<ServerResult> {
+    return (await this.#send({ do: 'server', command, pod })) as ServerResult
+  }
+
+  /** Last evidence, own rules removed, process ended. Safe to call twice, and when it is gone already. */
+  async stop(): Promise<void> {
+    if (this.#end !== undefined) return
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), stopTimeout)
+    try {
+      await this.#send({ do: 'stop' })
+      await this.ended
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop().catch(() => {})
+  }
+}
