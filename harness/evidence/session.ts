@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { ClusterNode } from '../../clusters/cluster.ts'
 import type { ClientRequest, ClientResult, ServerCommand, ServerResult } from '../../images/lib/app-protocol.ts'
 import type { CollectorCommand, CollectorReply, PodReference } from './protocol.ts'
-import { EvidenceWriter } from './writer.ts'
+import { type EvidenceListener, EvidenceWriter } from './writer.ts'
 
 /** The collector ended, or never understood us; what it had delivered is in the bundle. */
 export class CollectorError extends Error {
@@ -35,10 +35,11 @@ export class CollectorSession implements AsyncDisposable {
   /**
    * Starts a collector on the node. It watches nothing yet.
    * @param bundle directory of the bundle
+   * @param onEvidence told of every piece of evidence once it is in its file
    */
-  constructor(node: Pick<ClusterNode, 'name' | 'runProgram'>, bundle: string) {
+  constructor(node: Pick<ClusterNode, 'name' | 'runProgram'>, bundle: string, onEvidence?: EvidenceListener) {
     this.node = node.name
-    this.#writer = new EvidenceWriter(bundle, node.name)
+    this.#writer = new EvidenceWriter(bundle, node.name, onEvidence)
     const child = node.runProgram('harness/evidence/collector.ts', [node.name])
     this.#process = child
     const { promise, resolve } = Promise.withResolvers<void>()

@@ -15,6 +15,9 @@ const files: Partial<Record<FrameKind, string>> = {
   [frameKind.markers]: 'markers.jsonl',
 }
 
+/** Whole lines (or packet blocks) of one kind, as they were appended to their file. */
+export type EvidenceListener = (kind: FrameKind, payload: Buffer) => void
+
 /** One part of a path that a collector names: no way out of the bundle. */
 const safeName = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
 
@@ -25,6 +28,7 @@ const safeName = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
 export class EvidenceWriter {
   readonly #bundle: string
   readonly #node: string
+  readonly #onEvidence: EvidenceListener | undefined
   readonly #decoder = new FrameDecoder()
   readonly #open = new Map<FrameKind, number>()
 
@@ -32,10 +36,11 @@ export class EvidenceWriter {
    * Makes the node's evidence folder and its (empty) files. A second collector of the same node goes on in the files of the first, except that packets.pcapng starts anew as one more section.
    * @param bundle the bundle's directory
    */
-  constructor(bundle: string, node: string) {
+  constructor(bundle: string, node: string, onEvidence?: EvidenceListener) {
     if (!safeName.test(node)) throw new TypeError(`node name ${JSON.stringify(node)}: letters, digits, dots, dashes only`)
     this.#bundle = bundle
     this.#node = node
+    this.#onEvidence = onEvidence
     const directory = join(bundle, 'evidence', node)
     mkdirSync(directory, { recursive: true })
     for (const [kind, file] of Object.entries(files)) this.#open.set(Number(kind) as FrameKind, openSync(join(directory, file), 'a'))
@@ -57,6 +62,7 @@ export class EvidenceWriter {
     const fd = this.#open.get(kind)
     if (fd === undefined) throw new Error(`evidence of node ${this.#node} came after its writer was closed`)
     for (let at = 0; at < payload.length; ) at += writeSync(fd, payload, at)
+    this.#onEvidence?.(kind, payload)
   }
 
   #snapshot({ label, netns, file, text }: Record<'label' | 'netns' | 'file' | 'text', string>): void {
