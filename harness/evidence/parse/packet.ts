@@ -78,7 +78,8 @@ function plain(into: PacketFields, at: number, captured: number, original: numbe
 function payload(into: PacketFields, at: number, captured: number, length: number): void {
   into.sourcePort = into.destinationPort = -1
   into.tcpFlags = into.seq = into.ack = 0
-  into.payloadOffset = at
+  // A header that claims more than was captured leaves a negative rest: then the payload is empty at the end of the capture.
+  into.payloadOffset = captured < 0 ? at + captured : at
   into.payloadLength = Math.max(0, length)
   into.payloadCaptured = Math.max(0, Math.min(captured, length))
 }
@@ -141,7 +142,7 @@ function decodeTransport(view: DataView, at: number, captured: number, length: n
     into.sourcePort = view.getUint16(at)
     into.destinationPort = view.getUint16(at + 2)
   }
-  into.payloadOffset = at + Math.min(header, Math.max(0, captured))
+  into.payloadOffset = at + Math.min(header, captured)
   into.payloadLength = Math.max(0, length - header)
   into.payloadCaptured = Math.max(0, Math.min(captured, length) - header)
 }
