@@ -1,0 +1,134 @@
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { modes } from '../redirect/modes.ts'
+import type { Log, Redirection } from '../redirect/redirection.ts'
+import { dataplaneModeLabel, defaultSelectors, isEligible, type Rules } from '../shared/eligibility.ts'
+import type { AddEvent } from '../shared/event.ts'
+import type { AgentConfig } from './config.ts'
+import { Enroller } from './enroller.ts'
+import type { ClusterApi } from './kubernetes.ts'
+import { NamespaceFinder, openNamespace } from './netns.ts'
+import { PluginServer } from './plugin-server.ts'
+import { PodStore } from './pods.ts'
+import { ZdsServer } from './zds-server.ts'
+
+/** Host rules: so many tries, so far apart, then the agent gives up and is restarted (upstream's numbers). */
+const hostTries = 10
+const hostTryMs = 2000
+/** An ADD event may be ahead of the watch: so many looks, so far apart. */
+const podTries = 10
+const podTryMs = 10
+/** How long an ADD waits for an agent that is just starting; the plugin gives up after 5 s. */
+const startWaitMs = 4000
+
+/** The ambient half of the agent: everything but the installation of the plugin. */
+export class Ambient {
+  readonly #config: AgentConfig
+  readonly #api: ClusterApi
+  readonly #log: Log
+  readonly #pods = new PodStore()
+  readonly #rules: Rules
+  readonly #redirection: Redirection
+  readonly #zds: ZdsServer
+  readonly #enroller: Enroller
+  readonly #plugin: PluginServer
+  readonly #started = Promise.withResolvers<void>()
+
+  constructor(config: AgentConfig, api: ClusterApi, log: Log, pluginLog: Log) {
+    this.#config = config
+    this.#api = api
+    this.#log = log
+    const make = modes[config.redirectMode]
+    if (!make) throw new Error(`AMBIENT_REDIRECT_MODE is ${JSON.stringify(config.redirectMode)}: expected ${Object.keys(modes).join(', ')}`)
+    this.#rules = {
+      selectors: defaultSelectors,
+      excludeNamespaces: config.excludeNamespaces,
+      systemNamespace: config.podNamespace,
+    }
+    this.#redirection = make({
+      host: `${config.hostProc}/1/ns/net`,
+      dnsCapture: config.dnsCapture,
+      ipv6: config.ipv6,
+      probeAddress: config.probeAddress,
+      forceBackend: config.forceIptables,
+      log,
+    })
+    this.#zds = new ZdsServer({
+      path: config.zdsSocket,
+      log,
+      snapshot: () => this.#enroller.workloads(),
+      onSnapshotTaken: () => this.#enroller.proxyReady(),
+    })
+    const finder = new NamespaceFinder(config.hostProc)
+    this.#enroller = new Enroller({
+      pods: this.#pods,
+      redirection: this.#redirection,
+      proxies: this.#zds,
+      findNamespace: (uid) => finder.find(uid),
+      openNamespace: (path) => openNamespace(`${config.hostRoot}${path}`, config.hostProc),
+      annotate: (pod, state) => api.annotate(pod, state),
+      rules: this.#rules,
+      log,
+    })
+    this.#plugin = new PluginServer({ directory: config.runDir, onAdd: (event) => this.#add(event), pluginLog })
+  }
+
+  /** Host state, plugin's sockets, pods, then proxies: the order of upstream. Resolves when pods can be enrolled. */
+  async start(): Promise<void> {
+    await this.#plugin.listen()
+    await this.#setupHost()
+    this.#logNamespaces()
+    await this.#api.follow(this.#pods, this.#config.nodeName)
+    await this.#enroller.start()
+    mkdirSync(dirname(this.#config.zdsSocket), { recursive: true })
+    this.#zds.listen()
+    this.#started.resolve()
+  }
+
+  async #setupHost(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#redirection.setupHost()
+      } catch (error) {
+        this.#log.error(`failed to set up the node (try ${attempt} of ${hostTries}): ${(error as Error).message}`)
+        if (attempt === hostTries) throw error
+        await delay(hostTryMs)
+      }
+    }
+  }
+
+  async #add(event: AddEvent): Promise<void> {
+    const late = delay(startWaitMs, 'late' as const, { ref: false })
+    if ((await Promise.race([this.#started.promise, late])) === 'late') throw new Error('the agent is still starting')
+    const { PodNamespace: namespace, PodName: name } = event
+    for (let attempt = 0; attempt < podTries; attempt++) {
+      const pod = this.#pods.find(namespace, name)
+      const labels = this.#pods.namespaceLabels(namespace)
+      // A pod that is going and the one that follows it share a name.
+      if (pod && !pod.deleting && labels && isEligible(pod, labels, this.#rules)) return this.#enroller.addFromRuntime(pod, event)
+      await delay(podTryMs)
+    }
+    throw new Error(`pod ${namespace}/${name} is not known on this node as one of the ambient mesh`)
+  }
+
+  #logNamespaces(): void {
+    const enabled = new Map<string, boolean>()
+    this.#pods.on('namespace', (name) => {
+      const now = this.#pods.namespaceLabels(name)?.[dataplaneModeLabel] === 'ambient'
+      if (enabled.get(name) === now) return
+      enabled.set(name, now)
+      this.#log.info(now ? `Namespace ${name} is enabled in ambient mesh` : `Namespace ${name} is disabled from ambient mesh`)
+    })
+  }
+
+  /** @param uninstall also what is on the node goes; pods keep what they have */
+  async stop(uninstall: boolean): Promise<void> {
+    this.#enroller.stop()
+    await this.#plugin.close()
+    this.#zds.close()
+    if (!uninstall) return
+    this.#log.info('CNI ambient server terminating, cleaning up node net rules')
+    await this.#redirection.teardownHost()
+  }
+}

@@ -1,0 +1,82 @@
+/** The agent's settings. Names of environment variables are upstream's, but for AMBIENT_REDIRECT_MODE. */
+export interface AgentConfig {
+  readonly nodeName: string
+  readonly podNamespace: string
+  readonly ambientEnabled: boolean
+  readonly redirectMode: string
+  readonly dnsCapture: boolean
+  readonly ipv6: boolean
+  readonly excludeNamespaces: readonly string[]
+  readonly detectionRetry: boolean
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
+  /** Directories, as this process sees them. */
+  readonly cniNetDir: string
+  readonly cniBinDir: string
+  readonly runDir: string
+  readonly hostProc: string
+  /** Prefix under which the node's /var/run/netns is mounted. */
+  readonly hostRoot: string
+  /** A file name in cniNetDir instead of the first one. */
+  readonly cniConfName: string | undefined
+  readonly zdsSocket: string
+  readonly daemonSet: string
+  readonly healthPort: number
+  readonly probeAddress: { readonly v4: string | undefined; readonly v6: string | undefined }
+  readonly forceIptables: string | undefined
+  readonly serviceAccountDir: string
+  readonly apiServer: { readonly host: string; readonly port: string }
+}
+
+/** @throws Error that names each variable that is missing or wrong, and what it should be */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): AgentConfig {
+  const problems: string[] = []
+  const need = (name: string, what: string) => {
+    const value = env[name]
+    if (!value) problems.push(`${name} is not set: ${what}`)
+    return value ?? ''
+  }
+  const flag = (name: string, fallback: boolean) => {
+    const value = env[name]
+    if (value !== undefined && value !== '' && value !== 'true' && value !== 'false')
+      problems.push(`${name} is ${JSON.stringify(value)}: expected true or false`)
+    return value === undefined || value === '' ? fallback : value === 'true'
+  }
+  const levels = ['debug', 'info', 'warn', 'error'] as const
+  const logLevel = levels.find((l) => l === (env.LOG_LEVEL || 'info'))
+  if (!logLevel) problems.push(`LOG_LEVEL is ${JSON.stringify(env.LOG_LEVEL)}: expected ${levels.join(', ')}`)
+  const healthPort = Number(env.HEALTH_PORT || 8000)
+  if (!Number.isInteger(healthPort) || healthPort < 0 || healthPort > 65535)
+    problems.push(`HEALTH_PORT is ${JSON.stringify(env.HEALTH_PORT)}: expected a port number`)
+  const config: AgentConfig = {
+    nodeName: need('NODE_NAME', 'the name of this node (downward API, spec.nodeName)'),
+    podNamespace: env.POD_NAMESPACE || 'istio-system',
+    ambientEnabled: flag('AMBIENT_ENABLED', true),
+    redirectMode: env.AMBIENT_REDIRECT_MODE || 'inpod',
+    dnsCapture: flag('AMBIENT_DNS_CAPTURE', true),
+    ipv6: flag('AMBIENT_IPV6', true),
+    excludeNamespaces: (env.EXCLUDE_NAMESPACES ?? 'kube-system')
+      .split(',')
+      .map((x) => x.trim())
+      .filter((x) => x !== ''),
+    detectionRetry: flag('ENABLE_AMBIENT_DETECTION_RETRY', false),
+    logLevel: logLevel ?? 'info',
+    cniNetDir: env.MOUNTED_CNI_NET_DIR || '/host/etc/cni/net.d',
+    cniBinDir: env.MOUNTED_CNI_BIN_DIR || '/host/opt/cni/bin',
+    runDir: env.CNI_AGENT_RUN_DIR || '/var/run/istio-cni',
+    hostProc: env.HOST_PROC || '/host/proc',
+    hostRoot: env.HOST_ROOT ?? '/host',
+    cniConfName: env.CNI_CONF_NAME || undefined,
+    zdsSocket: env.ZDS_SERVER_SOCKET || '/var/run/ztunnel/ztunnel.sock',
+    daemonSet: env.CNI_DAEMONSET_NAME || 'istio-cni-node',
+    healthPort,
+    probeAddress: { v4: env.HOST_PROBE_SNAT_IP || undefined, v6: env.HOST_PROBE_SNAT_IPV6 || undefined },
+    forceIptables: env.FORCE_IPTABLES_BINARY || undefined,
+    serviceAccountDir: env.SERVICE_ACCOUNT_DIR || '/var/run/secrets/kubernetes.io/serviceaccount',
+    apiServer: {
+      host: need('KUBERNETES_SERVICE_HOST', 'the address of the API server'),
+      port: need('KUBERNETES_SERVICE_PORT', 'the port of the API server'),
+    },
+  }
+  if (problems.length > 0) throw new Error(`settings of the CNI agent: ${problems.join('; ')}`)
+  return config
+}

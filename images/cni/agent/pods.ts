@@ -1,0 +1,107 @@
+import { EventEmitter } from 'node:events'
+
+export const redirectionAnnotation = 'ambient.istio.io/redirection'
+
+/** A pod of this node as the agent works with it. */
+export interface Pod {
+  readonly uid: string
+  readonly namespace: string
+  readonly name: string
+  readonly serviceAccount: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
+  readonly hostNetwork: boolean
+  /** Succeeded or Failed: its containers will not run again, though the object stays. */
+  readonly terminal: boolean
+  /** It is being deleted; its containers may still run. */
+  readonly deleting: boolean
+  readonly ips: readonly string[]
+}
+
+/** The shape of a Pod object as the API sends it, as far as it is read. */
+export interface ApiPod {
+  readonly metadata?: {
+    readonly uid?: string
+    readonly name?: string
+    readonly namespace?: string
+    readonly labels?: Record<string, string>
+    readonly annotations?: Record<string, string>
+    readonly deletionTimestamp?: unknown
+  }
+  readonly spec?: { readonly nodeName?: string; readonly hostNetwork?: boolean; readonly serviceAccountName?: string }
+  readonly status?: {
+    readonly phase?: string
+    readonly podIP?: string
+    readonly podIPs?: readonly { readonly ip?: string }[]
+  }
+}
+
+export function podFromApi(object: ApiPod): Pod {
+  const { metadata = {}, spec = {}, status = {} } = object
+  const listed = (status.podIPs ?? []).map((p) => p.ip).filter((ip) => ip !== undefined && ip !== '') as string[]
+  return {
+    uid: metadata.uid ?? '',
+    namespace: metadata.namespace ?? '',
+    name: metadata.name ?? '',
+    serviceAccount: spec.serviceAccountName || 'default',
+    labels: metadata.labels ?? {},
+    annotations: metadata.annotations ?? {},
+    hostNetwork: spec.hostNetwork === true,
+    deleting: metadata.deletionTimestamp !== undefined,
+    terminal: status.phase === 'Succeeded' || status.phase === 'Failed',
+    ips: listed.length > 0 ? listed : status.podIP ? [status.podIP] : [],
+  }
+}
+
+/** What is known of this node's pods and of all namespaces. Emits `pod` with a UID whenever something that concerns that pod changed or it vanished. */
+export class PodStore extends EventEmitter<{ pod: [uid: string]; namespace: [name: string] }> {
+  readonly #pods = new Map<string, Pod>()
+  /** `namespace/name` → UID: a pod that was deleted and made anew between two lists comes as an update. */
+  readonly #names = new Map<string, string>()
+  readonly #namespaces = new Map<string, Readonly<Record<string, string>>>()
+
+  get(uid: string): Pod | undefined {
+    return this.#pods.get(uid)
+  }
+
+  find(namespace: string, name: string): Pod | undefined {
+    return this.#pods.get(this.#names.get(`${namespace}/${name}`) ?? '')
+  }
+
+  all(): Pod[] {
+    return [...this.#pods.values()]
+  }
+
+  /** Labels of a namespace; undefined: it is not known (yet). */
+  namespaceLabels(name: string): Readonly<Record<string, string>> | undefined {
+    return this.#namespaces.get(name)
+  }
+
+  putPod(pod: Pod): void {
+    const key = `${pod.namespace}/${pod.name}`
+    const former = this.#names.get(key)
+    this.#names.set(key, pod.uid)
+    this.#pods.set(pod.uid, pod)
+    if (former !== undefined && former !== pod.uid) {
+      this.#pods.delete(former)
+      this.emit('pod', former)
+    }
+    this.emit('pod', pod.uid)
+  }
+
+  deletePod(pod: Pick<Pod, 'uid' | 'namespace' | 'name'>): void {
+    const key = `${pod.namespace}/${pod.name}`
+    if (this.#names.get(key) === pod.uid) this.#names.delete(key)
+    if (this.#pods.delete(pod.uid)) this.emit('pod', pod.uid)
+  }
+
+  putNamespace(name: string, labels: Readonly<Record<string, string>>): void {
+    this.#namespaces.set(name, labels)
+    this.emit('namespace', name)
+    for (const pod of this.#pods.values()) if (pod.namespace === name) this.emit('pod', pod.uid)
+  }
+
+  deleteNamespace(name: string): void {
+    this.#namespaces.delete(name)
+  }
+}

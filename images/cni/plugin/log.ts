@@ -1,0 +1,42 @@
+import { appendFileSync, renameSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { runFiles } from '../shared/event.ts'
+import { overUnixSocket } from './http.ts'
+
+const levels = ['debug', 'info', 'warn', 'error', 'none'] as const
+type Level = Exclude<(typeof levels)[number], 'none'>
+
+/** Largest size of the plugin's own log before it is set aside, bytes. */
+const maxLog = 10 * 1024 * 1024
+
+/** The plugin's log: JSON lines to a file in the run directory, and at the end to the agent, who prints them with its own. Never fails an invocation. */
+export class PluginLog {
+  readonly #directory: string
+  readonly #threshold: number
+  readonly #lines: string[] = []
+
+  constructor(directory: string, level: unknown) {
+    this.#directory = directory
+    this.#threshold = Math.max(0, levels.indexOf(level as Level) === -1 ? 1 : levels.indexOf(level as Level))
+  }
+
+  log(level: Level, message: string, fields: Record<string, string> = {}): void {
+    if (levels.indexOf(level) < this.#threshold) return
+    // Microseconds as upstream prints them; the clock has milliseconds.
+    const time = new Date().toISOString().replace('Z', '000Z')
+    this.#lines.push(JSON.stringify({ level, time, msg: message, ...fields }))
+  }
+
+  async flush(): Promise<void> {
+    if (this.#lines.length === 0) return
+    try {
+      const file = join(this.#directory, runFiles.log)
+      if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > maxLog) renameSync(file, `${file}.1`)
+      appendFileSync(file, `${this.#lines.join('\n')}\n`, { mode: 0o600 })
+    } catch {
+      // No run directory: the agent was never here.
+    }
+    const call = { method: 'POST', path: '/log', headers: { 'content-type': 'application/json' }, timeoutMs: 500 } as const
+    await overUnixSocket(join(this.#directory, runFiles.logSocket), { ...call, body: JSON.stringify(this.#lines) }).catch(() => {})
+  }
+}
