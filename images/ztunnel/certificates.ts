@@ -1,0 +1,107 @@
+import type { SecureContext } from 'node:tls'
+import type { Leaf } from '../lib/ca.ts'
+import { formatIdentity, type Identity } from '../lib/identity.ts'
+import { mtlsContext } from '../lib/mtls.ts'
+import type { Log } from './log.ts'
+
+/** Who signs: a CA in files now, a CA server elsewhere. */
+export type Issuer = (identity: Identity) => Promise<Leaf>
+
+interface Held {
+  readonly identity: Identity
+  users: number
+  state: 'Initializing' | 'Available' | 'Unavailable'
+  leaf?: Leaf
+  context?: SecureContext
+  error?: string
+  pending: Promise<SecureContext> | undefined
+  timer?: NodeJS.Timeout | undefined
+}
+
+const retryFirst = 500
+const retryMost = 150_000
+
+/** One certificate for each identity in use, renewed at half of its life; the TLS context is made once for each certificate. */
+export class Certificates {
+  readonly #issue: Issuer
+  readonly #log: Log
+  readonly #held = new Map<string, Held>()
+
+  constructor(issue: Issuer, log: Log) {
+    this.#issue = issue
+    this.#log = log
+  }
+
+  /** Says that a pod with this identity is here and has its certificate made. Pair with `release`. */
+  hold(identity: Identity): void {
+    const held = this.#get(identity)
+    held.users++
+    if (!held.context) this.#fetch(held).catch((error: Error) => this.#log('info', 'identity', `couldn't prefetch: ${error.message}`))
+  }
+
+  release(identity: Identity): void {
+    const held = this.#held.get(formatIdentity(identity))
+    if (!held || --held.users > 0) return
+    clearTimeout(held.timer)
+    this.#held.delete(formatIdentity(identity))
+  }
+
+  /** The context to speak as `identity`; waits for the first certificate. Rejects if it cannot be had. */
+  async context(identity: Identity): Promise<SecureContext> {
+    const held = this.#get(identity)
+    if (held.context && held.leaf && held.leaf.notAfter.getTime() > Date.now()) return held.context
+    return this.#fetch(held)
+  }
+
+  /** For the config dump. */
+  all(): { identity: string; state: string; leaf?: Leaf }[] {
+    return [...this.#held].map(([identity, { state, leaf, error }]) => ({
+      identity,
+      state: state === 'Unavailable' ? `Unavailable: ${error}` : state,
+      ...(leaf && { leaf }),
+    }))
+  }
+
+  close(): void {
+    for (const held of this.#held.values()) clearTimeout(held.timer)
+    this.#held.clear()
+  }
+
+  #get(identity: Identity): Held {
+    const key = formatIdentity(identity)
+    let held = this.#held.get(key)
+    if (!held) {
+      held = { identity, users: 0, state: 'Initializing', pending: undefined }
+      this.#held.set(key, held)
+    }
+    return held
+  }
+
+  #fetch(held: Held, attempt = 0): Promise<SecureContext> {
+    held.pending ??= this.#renew(held, attempt).finally(() => {
+      held.pending = undefined
+    })
+    return held.pending
+  }
+
+  async #renew(held: Held, attempt: number): Promise<SecureContext> {
+    const again = (delay: number, next: number) => {
+      clearTimeout(held.timer)
+      if (this.#held.get(formatIdentity(held.identity)) !== held) return
+      held.timer = setTimeout(() => this.#fetch(held, next).catch(() => {}), delay).unref()
+    }
+    try {
+      const leaf = await this.#issue(held.identity)
+      const context = mtlsContext(leaf)
+      Object.assign(held, { leaf, context, state: 'Available', error: undefined })
+      again((leaf.notAfter.getTime() - leaf.notBefore.getTime()) / 2 - (Date.now() - leaf.notBefore.getTime()), 0)
+      return context
+    } catch (error) {
+      const message = (error as Error).message
+      if (!held.leaf || held.leaf.notAfter.getTime() <= Date.now()) Object.assign(held, { state: 'Unavailable', error: message })
+      this.#log('error', 'identity', 'certificate could not be had', { identity: formatIdentity(held.identity), error: message })
+      again(Math.min(retryFirst * 2 ** attempt, retryMost), attempt + 1)
+      throw new Error(`identity error: no certificate for ${formatIdentity(held.identity)}: ${message}`)
+    }
+  }
+}

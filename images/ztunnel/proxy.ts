@@ -1,0 +1,136 @@
+import { createServer, type Server, type Socket } from 'node:net'
+import type { HboneServer } from '../lib/hbone.ts'
+import type { Identity } from '../lib/identity.ts'
+import type { AccessLog } from './access-log.ts'
+import { formatAddress } from './address.ts'
+import type { Certificates } from './certificates.ts'
+import { type Config, ports } from './config.ts'
+import { Connections } from './connections.ts'
+import type { ProxyContext } from './context.ts'
+import type { ResolverConfig } from './dns/names.ts'
+import { DnsServer } from './dns/server.ts'
+import { handleInbound } from './inbound.ts'
+import type { Log } from './log.ts'
+import { handleOutbound } from './outbound.ts'
+import type { Placement } from './placement.ts'
+import { handlePlaintext } from './plaintext.ts'
+import { Pool } from './pool.ts'
+import type { MeshState, WorkloadName } from './state/store.ts'
+
+const backlog = 128
+
+/** What all proxies of this process share. */
+export interface Shared {
+  readonly config: Config
+  readonly state: MeshState
+  readonly certificates: Certificates
+  readonly access: AccessLog
+  readonly log: Log
+  readonly resolver: () => ResolverConfig
+}
+
+/** The proxy of one workload: its listeners, its connections, its pool. */
+export class PodProxy {
+  readonly connections = new Connections()
+  readonly identity: Identity
+  readonly #context: ProxyContext
+  readonly #listeners: Server[] = []
+  /** Accepted connections that no relay tracks: handshakes, and HBONE connections between tunnels. */
+  readonly #raw = new Set<Socket>()
+  readonly #servers = new Set<HboneServer>()
+  readonly #stop = new AbortController()
+  readonly #recheck = () => this.connections.recheck()
+  readonly #dns: DnsServer | undefined
+
+  private constructor(shared: Shared, name: WorkloadName, placement: Placement) {
+    const { config } = shared
+    this.identity = { trustDomain: config.trustDomain, namespace: name.namespace, serviceAccount: name.serviceAccount }
+    this.#context = {
+      ...shared,
+      name,
+      placement,
+      identity: this.identity,
+      connections: this.connections,
+      pool: new Pool({ maxStreams: config.poolMaxStreams, unusedRelease: config.poolUnusedRelease }),
+      stopped: this.#stop.signal,
+    }
+    this.#dns = config.dnsProxy ? new DnsServer(this.#context, shared.resolver) : undefined
+  }
+
+  /** Opens all listeners; if one cannot be, none stays. @throws Error naming the address */
+  static async start(shared: Shared, name: WorkloadName, placement: Placement): Promise<PodProxy> {
+    const proxy = new PodProxy(shared, name, placement)
+    shared.certificates.hold(proxy.identity)
+    try {
+      await proxy.#listen(ports.outbound, true, (socket) => void handleOutbound(proxy.#context, socket))
+      await proxy.#listen(ports.plaintext, true, (socket) => void handlePlaintext(proxy.#context, socket))
+      await proxy.#listen(ports.hbone, false, (socket) => proxy.#inbound(socket))
+      await proxy.#dns?.start()
+    } catch (error) {
+      proxy.stop('connection failed: the proxy did not start')
+      throw error
+    }
+    shared.state.on('changed', proxy.#recheck)
+    return proxy
+  }
+
+  async #listen(port: number, paused: boolean, onConnection: (socket: Socket) => void): Promise<void> {
+    const { placement, log } = this.#context
+    const address = { address: placement.wildcard, port }
+    try {
+      const fd = placement.bindTcp(address)
+      const server = createServer({ allowHalfOpen: true, pauseOnConnect: paused }, (socket) => {
+        this.#raw.add(socket)
+        socket.once('close', () => this.#raw.delete(socket))
+        onConnection(socket)
+      })
+      this.#listeners.push(server)
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject)
+        server.listen({ fd, backlog }, () => {
+          server.off('error', reject)
+          server.on('error', (error) => log('warn', 'proxy', 'accept failed', { port, error: error.message }))
+          resolve()
+        })
+      })
+    } catch (error) {
+      throw new Error(`failed to bind to address ${formatAddress(address)}: ${(error as Error).message}`)
+    }
+  }
+
+  #inbound(socket: Socket): void {
+    void handleInbound(this.#context, socket, (server) => {
+      this.#servers.add(server)
+      void server.closed.then(() => this.#servers.delete(server))
+    })
+  }
+
+  /** Stops accepting and tells HBONE peers (GOAWAY); resolves when the last connection has ended by itself. */
+  async drain(): Promise<void> {
+    this.#closeListeners()
+    for (const server of this.#servers) server.close()
+    await this.connections.idle()
+    this.#context.pool.close()
+  }
+
+  /** Ends everything at once; connections that are open are logged with `reason`. */
+  stop(reason: string): void {
+    if (this.#stop.signal.aborted) return
+    this.#stop.abort()
+    this.#context.state.off('changed', this.#recheck)
+    this.#closeListeners()
+    this.connections.abortAll(reason)
+    for (const server of this.#servers) server.destroy()
+    this.#context.pool.destroy()
+    // A relay that was just aborted may still send what it has.
+    setTimeout(() => {
+      for (const socket of this.#raw) socket.destroy()
+    }, 100).unref()
+    this.#context.certificates.release(this.identity)
+  }
+
+  #closeListeners(): void {
+    for (const server of this.#listeners.splice(0)) server.close()
+    this.#dns?.close()
+  }
+}

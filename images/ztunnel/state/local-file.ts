@@ -1,0 +1,62 @@
+import { type FSWatcher, readFileSync, watch } from 'node:fs'
+import { dirname } from 'node:path'
+import type { Log } from '../log.ts'
+import { parseLocalState } from './local-schema.ts'
+import type { MeshState } from './store.ts'
+
+const settle = 20
+
+/**
+ * Keeps `state` equal to the YAML file at `path`. The kubelet replaces a projected file through its `..data` link, so the directory is watched.
+ * A file that cannot be used leaves the state as it was and logs why; it is tried again at the next change.
+ * @returns `ready` resolves when the file was used for the first time; `close` stops watching
+ */
+export function followLocalFile(path: string, state: MeshState, log: Log): { ready: Promise<void>; close(): void } {
+  const first = Promise.withResolvers<void>()
+  let last: string | undefined
+  let timer: NodeJS.Timeout | undefined
+  let watcher: FSWatcher | undefined
+  let closed = false
+  const read = () => {
+    try {
+      const text = readFileSync(path, 'utf8')
+      if (text === last) return
+      last = text
+      const resources = parseLocalState(text, path)
+      state.replace(resources)
+      const { workloads, services, policies } = resources
+      log('info', 'state', 'local state read', { workloads: workloads.length, services: services.length, policies: policies.length })
+      first.resolve()
+    } catch (error) {
+      log('error', 'state', 'local state not usable, keeping what was known', { path, error: (error as Error).message })
+    }
+  }
+  const soon = () => {
+    clearTimeout(timer)
+    timer = setTimeout(read, settle)
+  }
+  const start = () => {
+    if (closed) return
+    try {
+      watcher = watch(dirname(path), { persistent: true }, soon)
+      // A watch that broke (the directory itself was replaced) is made again.
+      watcher.on('error', () => {
+        watcher?.close()
+        setTimeout(start, 1000)
+      })
+    } catch (error) {
+      log('error', 'state', 'directory of the local state cannot be watched', { path, error: (error as Error).message })
+      setTimeout(start, 1000)
+    }
+    read()
+  }
+  start()
+  return {
+    ready: first.promise,
+    close() {
+      closed = true
+      clearTimeout(timer)
+      watcher?.close()
+    },
+  }
+}
