@@ -15,6 +15,13 @@ import { bounded, runTool } from './tools.ts'
 import { removeTraceRules, traceRules } from './trace-rules.ts'
 import { WatchedNetns } from './watched-netns.ts'
 
+/** Mostly they wait for the kernel (a grace period each), so more than there are processors. */
+const nftAtOnce = 16
+
+function nft(netns: WatchedNetns, rules: string): Promise<string> {
+  return runTool(netns.fd, ['nft', '-f', '-'], rules)
+}
+
 /** What a collector does, apart from its process. */
 export class Collector {
   readonly #output: Output
@@ -77,7 +84,7 @@ export class Collector {
     await this.#unwatch(replaced.map(({ label }) => label))
     const added = wanted.filter(({ label }) => !this.#watched.has(label))
     await bounded(
-      4,
+      nftAtOnce,
       added.map(
         ({ label, path, inode }) =>
           () =>
@@ -92,7 +99,7 @@ export class Collector {
     const netns = new WatchedNetns(path, inode, label, this.#ring, this.#file, this.#output)
     try {
       // After the streams are open: what the rules select is read from the first packet on.
-      await runTool(netns.fd, ['nft', '-f', '-'], traceRules())
+      await nft(netns, traceRules()).catch(() => nft(netns, removeTraceRules() + traceRules()))
     } catch (error) {
       netns.close()
       throw new Error(`${label}: ${(error as Error).message}`)
@@ -108,12 +115,12 @@ export class Collector {
       if (this.#ztunnel === label) this.#ztunnel = undefined
       netns.flush()
       try {
-        await runTool(netns.fd, ['nft', '-f', '-'], removeTraceRules())
+        await nft(netns, removeTraceRules())
       } finally {
         netns.close()
       }
     })
-    await bounded(4, jobs)
+    await bounded(nftAtOnce, jobs)
   }
 
   async #mark(marker: string): Promise<void> {

@@ -8,13 +8,13 @@ export const markerPort = 9
  * The rules that choose what is traced, as text for `nft -f -`: SYN and SYN-ACK, the first data packet of each direction of a connection, and marker datagrams.
  * They sit at priority -400, before raw, conntrack and all other rules, so the first line of a walk shows the packet as it came. `ct state` means nothing that early, so first data is "PSH, and
  * this direction's addresses and ports are not in the set yet"; a SYN takes them out again, because ports are used anew. A packet stays traced while it runs over lo, not when it crosses a veth.
- * Newlines before each brace: nft 1.0.6 wants them.
+ * Newlines before each brace: nft 1.0.6 wants them. Fails as a whole, changing nothing, when the tables are there already (a killed predecessor's): removeTraceRules() first.
  */
 export function traceRules(): string {
-  return `${table('ip', 'ipv4_addr')}${table('ip6', 'ipv6_addr')}`
+  return `create table ip ${traceTable}\ncreate table ip6 ${traceTable}\n${table('ip', 'ipv4_addr')}${table('ip6', 'ipv6_addr')}`
 }
 
-/** Takes our tables away. */
+/** Takes our tables away, whether they are there or not. */
 export function removeTraceRules(): string {
   return ['ip', 'ip6'].map((family) => `add table ${family} ${traceTable}\ndelete table ${family} ${traceTable}\n`).join('')
 }
@@ -22,10 +22,7 @@ export function removeTraceRules(): string {
 function table(family: 'ip' | 'ip6', address: string): string {
   const flow = `${family} saddr . tcp sport . ${family} daddr . tcp dport`
   const marker = family === 'ip' ? `\n    ip daddr 127.0.0.1 udp dport ${markerPort} meta nftrace set 1` : ''
-  // "add" then "delete": a table that a killed predecessor left is replaced in the same transaction.
-  return `add table ${family} ${traceTable}
-delete table ${family} ${traceTable}
-table ${family} ${traceTable} {
+  return `table ${family} ${traceTable} {
   set seen {
     type ${address} . inet_service . ${address} . inet_service
     size 65535

@@ -39,12 +39,14 @@ const verdicts: Record<number, string> = {
  * One line of a packet's walk through the rules: a rule that matched, the end of a chain, or a base chain's policy. All chains of iptables-nft are nf_tables chains, so
  * their rules are here with the handle that `nft -a list` prints; a rule that did not match leaves no line.
  *
- * Which packet: the kernel sends the headers (and the interfaces) once for each base-chain walk, in the walk's first line; the lines that follow carry only `traceId`. A new walk (next hook or
- * next table) sends them again, as they are by then, so a reader learns the addresses before and after NAT. `ll` is there for packets that came in over a device with a link-layer header;
+ * Which packet: the kernel sends the headers (and the interfaces) once for each base-chain walk, in the walk's first line; the lines that follow carry only `traceId`. The next base chain (next
+ * table or next hook) sends them again, as they are by then, so a reader learns the addresses before and after NAT. `ll` is there for packets that came in over a device with a link-layer header;
  * `nh` has up to 40 bytes, `th` up to 20: for UDP that is 12 bytes of payload.
+ *
+ * A nat chain is walked by the first packet of a connection only: for a SYN-ACK, or data, no line of table nat is to be expected. Measured on Linux 6.18 with iptables-nft 1.8.9.
  */
 export interface Trace {
-  /** Kernel's id of the packet's walk, hex; from the packet's memory address, so it comes again later. */
+  /** Kernel's id of the packet at one hook, hex: the same in all tables there, another at the next hook. Made from the packet's memory address, so it comes again for later packets. */
   readonly traceId: string
   readonly family: 'ip' | 'ip6' | 'inet'
   readonly table: string
@@ -74,13 +76,15 @@ export function decodeTrace(type: number, body: Buffer, name: (index: number) =>
   const ll = a.get(LL_HEADER)
   const nh = a.get(NETWORK_HEADER)
   const th = a.get(TRANSPORT_HEADER)
+  const kind = types[be32(a.get(TYPE)) ?? 0] ?? 'rule'
   return {
     traceId: (be32(a.get(ID)) ?? 0).toString(16).padStart(8, '0'),
     // The table's family; NFPROTO is the packet's, which differs only for inet tables.
     family: families[body[0]!] ?? families[be32(a.get(NFPROTO)) ?? 0] ?? 'inet',
     table: text(a.get(TABLE)) ?? '',
     chain: text(a.get(CHAIN)) ?? '',
-    type: types[be32(a.get(TYPE)) ?? 0] ?? 'rule',
+    // Running off a chain's end is told as a rule without a handle (the kernel's own last "rule", Linux 5.17 and later).
+    type: kind === 'rule' && handle === undefined ? 'return' : kind,
     ...(handle ? { handle: Number(handle.readBigUInt64BE(0)) } : {}),
     verdict: decodeVerdict(a.get(VERDICT), a.get(POLICY)),
     mark: be32(a.get(MARK)) ?? 0,
