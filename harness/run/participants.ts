@@ -1,14 +1,6 @@
+import type { InterfaceLine } from '../evidence/parse/events.ts'
 import type { Participant } from '../matrix/bind.ts'
 import type { TopologyRecord } from './topology-record.ts'
-
-/** A line of `interfaces.jsonl`, as far as placing pods needs it. */
-export interface InterfaceLine {
-  readonly netns: string
-  readonly index: number
-  readonly dev: string
-  readonly addresses: readonly string[]
-  readonly peerIndex?: number
-}
 
 const TRUST_DOMAIN = 'cluster.local'
 

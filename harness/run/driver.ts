@@ -1,0 +1,219 @@
+import { randomBytes } from 'node:crypto'
+import type { Cluster } from '../../clusters/cluster.ts'
+import type { KubernetesObject } from '../../clusters/kubernetes.ts'
+import { httpPort, tcpPort } from '../../images/lib/app-protocol.ts'
+import type { CollectorSession } from '../evidence/session.ts'
+import type { Expectation } from '../judge/expectation.ts'
+import type { Participant } from '../matrix/bind.ts'
+import type { Place } from '../modes/place.ts'
+import type { Attempt } from '../traffic/attempt.ts'
+import { allowOnly, denyAll } from '../traffic/policies.ts'
+import type { BundleWriter } from './bundle-write.ts'
+import { settled } from './settled.ts'
+import type { Tail } from './tail.ts'
+
+export interface DriverOptions {
+  readonly cluster: Pick<Cluster, 'apply' | 'delete'>
+  readonly sessions: ReadonlyMap<string, CollectorSession>
+  readonly tail: Tail
+  readonly writer: BundleWriter
+  readonly participants: readonly Participant[]
+  /** Nodes whose ztunnel has to know a policy before it counts. */
+  readonly nodes: readonly string[]
+  readonly onCase?: (id: string) => void
+}
+
+/** A request's whole time, milliseconds: longer than ztunnel's connect time-out of 10 s would only hide it. */
+const REQUEST_TIMEOUT = 5000
+/** What a request leaves in logs and sockets comes within milliseconds; after this long it does not come. */
+const SETTLE_TIMEOUT = 1500
+const POLICY_TIMEOUT = 5000
+
+type Role = Attempt['role']
+
+/**
+ * Makes the requests of all cases, one after the other, so that never two are in flight on one pooled connection:
+ * first each case with its positive control, then, with the decisive condition of each taken away, the negative controls.
+ */
+export class Driver {
+  readonly #o: DriverOptions
+  #marks = 0
+  #last = { id: '', at: 0 }
+  readonly #run = randomBytes(3).toString('hex')
+
+  constructor(options: DriverOptions) {
+    this.#o = options
+  }
+
+  async drive(expectations: readonly Expectation[]): Promise<void> {
+    const open = expectations.filter((e) => e.case.policy === 'none')
+    const guarded = expectations.filter((e) => e.case.policy !== 'none')
+    const denied = guarded.filter((e) => e.case.policy === 'deny')
+    const meshed = expectations.filter(
+      (e) => e.case.policy !== 'deny' && (e.case.traffic === 'mesh-to-mesh' || e.case.traffic === 'plain-to-mesh'),
+    )
+    const rest = expectations.filter((e) => e.case.traffic === 'mesh-to-plain' || e.case.traffic === 'probe')
+
+    await this.#mark()
+    for (const e of open) await this.#main(e)
+    for (const e of denied) await this.#attempt(e, 'negative', e.client, e.server)
+    await this.#under(guarded.map(policyOf(this.#o.participants)), async () => {
+      for (const e of guarded) await this.#main(e)
+    })
+    const servers = [...new Map(meshed.map((e) => [e.server.netns, e.server])).values()].map((s) => this.#participant(s))
+    await this.#under(
+      servers.flatMap((s) =>
+        [httpPort, tcpPort].map((port) => ({
+          ...denyAll(s, port),
+          metadata: { ...denyAll(s, port).metadata, name: `everyhop-deny-${s.name}-${port}` },
+        })),
+      ),
+      async () => {
+        for (const e of meshed) await this.#attempt(e, 'negative', e.client, e.server)
+      },
+    )
+    for (const e of rest) await this.#closed(e, () => this.#attempt(e, 'negative', e.client, e.server))
+  }
+
+  async #main(e: Expectation): Promise<void> {
+    this.#o.onCase?.(e.case.id)
+    if (e.case.connection === 'pooled') await this.#attempt(e, 'opening', e.client, e.server)
+    await this.#attempt(e, 'main', e.client, e.server, 'positive')
+  }
+
+  /** One request between two markers; together with it, if asked for, the unmeshed request on the same nodes. */
+  async #attempt(e: Expectation, role: Role, client: Place, server: Place, beside?: Role): Promise<void> {
+    const before = this.#last
+    const from = this.#o.tail.position
+    const port = e.case.protocol === 'http' ? httpPort : tcpPort
+    const [host = '', number = ''] = e.destination.split(':')
+    const plain = beside && this.#plainPair(client.node, server.node)
+    const [main, positive] = await Promise.all([
+      this.#request(client, e.case.protocol, host, Number(number)),
+      plain && this.#request(plain[0], e.case.protocol, plain[1].ip, port),
+    ])
+    // A refused request leaves what it leaves; for one that is to be proven, what its path says must be told.
+    if (role === 'main') await this.#o.tail.until(settled(e, main.result), from, SETTLE_TIMEOUT)
+    else if (main.result.ok)
+      await this.#o.tail.until((told) => told.some((t) => t.kind === 'served' && t.body.includes(main.token)), from, SETTLE_TIMEOUT)
+    await this.#mark()
+    const window = { from: before.at, to: this.#last.at }
+    const markers = { before: before.id, after: this.#last.id }
+    const common = { case: e.case.id, window, markers }
+    const without = role === 'negative' ? { without: e.decisive } : {}
+    this.#o.writer.attempt({ ...common, ...main, ...without, role, client: where(client), server: where(server) })
+    if (plain && positive)
+      this.#o.writer.attempt({ ...common, ...positive, role: beside, client: where(plain[0]), server: where(plain[1]) })
+  }
+
+  async #request(
+    client: Place,
+    protocol: 'http' | 'tcp',
+    host: string,
+    port: number,
+  ): Promise<Pick<Attempt, 'token' | 'request' | 'result'>> {
+    const token = randomBytes(16).toString('hex')
+    const pod = client.netns === 'node' ? undefined : { uid: this.#participant(client).uid }
+    const request = { id: token, protocol, host, port, body: token, timeoutMs: REQUEST_TIMEOUT }
+    const { ok, body, localAddress, localPort, status, error, startedAt, endedAt } = await this.#session(client.node).request(request, pod)
+    return {
+      token,
+      request: { protocol, host, port },
+      result: {
+        ok,
+        echoed: body?.includes(token) ?? false,
+        startedAt,
+        endedAt,
+        ...(status === undefined ? {} : { status }),
+        ...(localAddress === undefined ? {} : { localAddress }),
+        ...(localPort === undefined ? {} : { localPort }),
+        ...(error ? { error } : {}),
+      },
+    }
+  }
+
+  /** A marker through every stream of every node: the fence between two attempts. */
+  async #mark(): Promise<void> {
+    const id = `${this.#run}${`${++this.#marks}`.padStart(6, '0')}`
+    const started = Date.now() * 1000
+    // A stream that does not show it makes the case inconclusive; the judge will see that for itself.
+    await Promise.all([...this.#o.sessions.values()].map((s) => s.mark(id).catch(() => {})))
+    this.#last = { id, at: Math.max(started, Date.now() * 1000) }
+  }
+
+  /** Runs `work` while the policies are known to every ztunnel, and until they are forgotten again. */
+  async #under(policies: readonly KubernetesObject[], work: () => Promise<void>): Promise<void> {
+    if (policies.length === 0) return
+    await this.#policiesKnown(policies.length, () => this.#o.cluster.apply(policies))
+    try {
+      await work()
+    } finally {
+      await this.#policiesKnown(0, () => this.#o.cluster.delete(policies))
+    }
+    await this.#mark()
+  }
+
+  async #policiesKnown(count: number, change: () => Promise<void>): Promise<void> {
+    const from = this.#o.tail.position
+    await change()
+    const known = await this.#o.tail.until(
+      (told) =>
+        this.#o.nodes.every(
+          (node) =>
+            (told.findLast((t) => t.kind === 'ztunnel-log' && t.node === node && t.target === 'state' && 'policies' in t.fields) as
+              | { fields: Record<string, string> }
+              | undefined) &&
+            (
+              told.findLast((t) => t.kind === 'ztunnel-log' && t.node === node && t.target === 'state' && 'policies' in t.fields) as {
+                fields: Record<string, string>
+              }
+            ).fields.policies === `${count}`,
+        ),
+      from,
+      POLICY_TIMEOUT,
+    )
+    if (!known) throw new Error(`not every ztunnel knew ${count} policies within ${POLICY_TIMEOUT / 1000} s: see the logs in the bundle`)
+  }
+
+  async #closed(e: Expectation, work: () => Promise<void>): Promise<void> {
+    const server = this.#participant(e.server)
+    const port = e.case.protocol === 'http' ? httpPort : tcpPort
+    const tell = (action: 'close' | 'open') =>
+      this.#session(server.node).server({ id: randomBytes(4).toString('hex'), action, port }, { uid: server.uid })
+    await tell('close')
+    try {
+      await work()
+    } finally {
+      await tell('open')
+    }
+  }
+
+  #session(node: string): CollectorSession {
+    const session = this.#o.sessions.get(node)
+    if (!session) throw new Error(`no collector runs on node ${node}`)
+    return session
+  }
+
+  #participant(place: Place): Participant {
+    return this.#o.participants.find((p) => p.ip === place.ip) ?? (place as Participant)
+  }
+
+  /** An unmeshed client and server on the same nodes. */
+  #plainPair(from: string, to: string): [Participant, Participant] {
+    const pick = (app: 'sleep' | 'httpbin', node: string) =>
+      this.#o.participants.find((p) => p.app === app && p.node === node && !p.enrolled)
+    const client = pick('sleep', from)
+    const server = pick('httpbin', to)
+    if (!client || !server)
+      throw new Error(`the topology has no unmeshed sleep on node ${from} and httpbin on node ${to}: the positive control needs both`)
+    return [client, server]
+  }
+}
+
+const where = ({ node, netns }: Place) => ({ node, netns })
+
+const policyOf = (participants: readonly Participant[]) => (e: Expectation) => {
+  const server = participants.find((p) => p.netns === e.server.netns)!
+  const client = participants.find((p) => p.netns === e.client.netns)!
+  return allowOnly(server, e.case.policy === 'allow' ? client.principal : `${client.principal}-stranger`)
+}
