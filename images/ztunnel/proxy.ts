@@ -17,6 +17,7 @@ import { handlePlaintext } from './plaintext.ts'
 import { Pool } from './pool.ts'
 import type { MeshState, WorkloadName } from './state/store.ts'
 
+// An argument of its own: with a descriptor, Node does not look at the option.
 const backlog = 128
 
 /** What all proxies of this process share. */
@@ -87,7 +88,7 @@ export class PodProxy {
       this.#listeners.push(server)
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject)
-        server.listen({ fd, backlog }, () => {
+        server.listen({ fd }, backlog, () => {
           server.off('error', reject)
           server.on('error', (error) => log('warn', 'proxy', 'accept failed', { port, error: error.message }))
           resolve()

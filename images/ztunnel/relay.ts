@@ -1,3 +1,4 @@
+import { constants, type Http2Stream } from 'node:http2'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Traffic } from './access-log.ts'
@@ -90,5 +91,6 @@ function giveUp(side: Duplex): void {
     side.resume()
     side.destroySoon()
     setTimeout(() => side.destroy(), lingering).unref()
-  } else side.destroy()
+  } else if ('close' in side) (side as Http2Stream).close(constants.NGHTTP2_CANCEL)
+  else side.destroy()
 }

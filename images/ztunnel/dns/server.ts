@@ -62,7 +62,7 @@ export class DnsServer {
     this.#tcp.push(server)
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
-      server.listen({ fd, backlog: 128 }, () => {
+      server.listen({ fd }, 128, () => {
         server.off('error', reject)
         server.on('error', (error) => this.#context.log('warn', 'dns', 'tcp listener failed', { error: error.message }))
         resolve()

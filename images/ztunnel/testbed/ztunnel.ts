@@ -78,7 +78,7 @@ export class Ztunnel {
     const child = spawn(file, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
-        PATH: process.env['PATH'],
+        PATH: process.env.PATH,
         LOCAL_XDS_PATH: join(this.dir, 'state', 'local.yaml'),
         LOCAL_CA_DIR: join(this.dir, 'ca'),
         INPOD_UDS: this.socketPath,
