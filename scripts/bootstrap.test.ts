@@ -110,7 +110,7 @@ test('npm fails: what to look at, exit 3, nothing counts as installed', async ()
   tool('npm', `echo "$@" >> ${dir}/npm.log; echo 'no network' >&2; exit 7`)
   const { code, out, err } = await start(['judge']).done
   expect({ code, out }).toEqual({ code: 3, out: '' })
-  expect(err).toMatch(/no network\neveryhop: npm ci ended with exit code 7\n {2}fix: /)
+  expect(err).toMatch(/no network\neveryhop: npm ci --include=dev --loglevel=error ended with exit code 7\n {2}fix: /)
   await start(['judge']).done
   expect(calls('npm')).toHaveLength(2)
 })
@@ -176,7 +176,11 @@ test.runIf(isRoot)('root gets the missing packages from apt-get, for npm test ts
 })
 
 test.runIf(isRoot).for([
-  ['fails', 'exit 100', /apt-get update ended with exit code 100\n {2}fix: run it by hand: apt-get update && apt-get install .* tini\n$/],
+  [
+    'fails',
+    'exit 100',
+    /apt-get update -qq ended with exit code 100\n {2}fix: run it by hand: apt-get update && apt-get install .* tini\n$/,
+  ],
   ['brings nothing', 'exit 0', /apt-get installed tini, but not the commands/],
 ] as const)('apt-get %s', async ([, script, said]) => {
   rmSync(join(dir, 'path', 'tini'))
