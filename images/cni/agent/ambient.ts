@@ -84,6 +84,7 @@ export class Ambient {
     mkdirSync(dirname(this.#config.zdsSocket), { recursive: true })
     this.#zds.listen()
     this.#started.resolve()
+    this.#log.info('ambient agent is ready')
   }
 
   async #setupHost(): Promise<void> {

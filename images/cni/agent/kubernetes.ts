@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   AppsV1Api,
@@ -12,6 +13,7 @@ import {
   Watch,
 } from '@kubernetes/client-node'
 import type { Log } from '../redirect/redirection.ts'
+import type { AgentConfig } from './config.ts'
 import type { RedirectionState } from './enroller.ts'
 import { type ApiPod, type Pod, type PodStore, podFromApi, redirectionAnnotation } from './pods.ts'
 
@@ -24,10 +26,10 @@ export class ClusterApi {
   readonly #watches: { stop(): Promise<void> }[] = []
   #stopped = false
 
-  constructor(log: Log, config = inCluster()) {
-    this.#config = config
-    this.#core = config.makeApiClient(CoreV1Api)
-    this.#apps = config.makeApiClient(AppsV1Api)
+  constructor(settings: Pick<AgentConfig, 'apiServer' | 'serviceAccountDir'>, log: Log) {
+    this.#config = inCluster(settings)
+    this.#core = this.#config.makeApiClient(CoreV1Api)
+    this.#apps = this.#config.makeApiClient(AppsV1Api)
     this.#log = log
   }
 
@@ -111,9 +113,14 @@ export class ClusterApi {
   }
 }
 
-function inCluster(): KubeConfig {
+/** As loadFromCluster, with the service account's files where the settings say; the token is read again when it changes. */
+function inCluster({ apiServer, serviceAccountDir }: Pick<AgentConfig, 'apiServer' | 'serviceAccountDir'>): KubeConfig {
   const config = new KubeConfig()
-  config.loadFromCluster()
+  const host = apiServer.host.includes(':') ? `[${apiServer.host}]` : apiServer.host
+  config.loadFromClusterAndUser(
+    { name: 'local', server: `https://${host}:${apiServer.port}`, caFile: join(serviceAccountDir, 'ca.crt'), skipTLSVerify: false },
+    { name: 'agent', authProvider: { name: 'tokenFile', config: { tokenFile: join(serviceAccountDir, 'token') } } },
+  )
   return config
 }
 

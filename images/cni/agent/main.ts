@@ -9,7 +9,7 @@ let log = createLog('cni-agent')
 try {
   const config = readConfig(process.env)
   log = createLog('cni-agent', config.logLevel)
-  const api = new ClusterApi(log)
+  const api = new ClusterApi(config, log)
   const health = new Health()
   const installer = new Installer(config, log)
   const ambient = config.ambientEnabled ? new Ambient(config, api, log, createLog('cni-plugin', config.logLevel)) : undefined
