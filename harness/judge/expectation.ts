@@ -4,9 +4,18 @@ import type { BoundCase } from '../modes/place.ts'
 
 /** `cases/ID.json`: what a case is and the path that it must take, written before its traffic. */
 export interface Expectation extends BoundCase {
+  /** Place in the matrix; verdicts come in this order. */
+  readonly index: number
   readonly path: Path
   /** The condition that the negative control takes away. */
   readonly decisive: string
+}
+
+/** A cell that cannot run here: the file says why instead of a path. */
+export interface Unsupported {
+  readonly index: number
+  readonly case: { readonly id: string; readonly mode: string }
+  readonly unsupported: string
 }
 
 // The shape is checked at the file border as far as the judge relies on it; the rest is the harness's own data written back.
@@ -26,7 +35,8 @@ const legSchema = z.object({
   hops: z.array(hopSchema),
 })
 
-const expectationSchema = z.object({
+const boundSchema = z.object({
+  index: z.number(),
   case: z.object({ id: z.string(), mode: z.string() }).loose(),
   client: place,
   server: place,
@@ -40,7 +50,7 @@ const expectationSchema = z.object({
   }),
 })
 
-/** Throws ZodError where `value` is not an expectation. */
-export function parseExpectation(value: unknown): Expectation {
-  return expectationSchema.parse(value) as unknown as Expectation
-}
+const unsupportedSchema = z.object({ index: z.number(), case: z.object({ id: z.string(), mode: z.string() }), unsupported: z.string() })
+
+/** A file of `cases/`. */
+export const expectationSchema = z.union([boundSchema, unsupportedSchema]) as unknown as z.ZodType<Expectation | Unsupported>

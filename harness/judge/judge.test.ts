@@ -40,7 +40,7 @@ function participants(): Participant[] {
 }
 
 const { bound, unbound } = bindCases(casesOf('inpod'), participants(), ports)
-const expectations: Expectation[] = bound.map((b) => ({ ...b, path: path(b), decisive: 'its condition' }))
+const expectations: Expectation[] = bound.map((b, index) => ({ ...b, index, path: path(b), decisive: 'its condition' }))
 const hopsOf = (v: CaseVerdict): HopVerdict[] => [...v.legs.flatMap((l) => l.hops), ...v.checks]
 
 test('every cell of the matrix finds a pair in the two-node topology', () => {

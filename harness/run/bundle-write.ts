@@ -1,14 +1,14 @@
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { Expectation } from '../judge/expectation.ts'
+import type { TopologyRecord } from '../evidence/topology-record.ts'
+import type { Expectation, Unsupported } from '../judge/expectation.ts'
 import type { Attempt } from '../traffic/attempt.ts'
-import type { TopologyRecord } from './topology-record.ts'
 
 export interface Manifest {
   readonly schema: 1
   readonly run: string
   readonly provider: string
-  readonly modes: readonly string[]
+  readonly mode: string
   readonly release: string
   readonly startedAt: string
   readonly endedAt?: string
@@ -32,7 +32,7 @@ export class BundleWriter {
     this.#json('topology.json', topology)
   }
 
-  expectation(expectation: Expectation): void {
+  expectation(expectation: Expectation | Unsupported): void {
     this.#json(caseFile(expectation.case.id), expectation)
   }
 

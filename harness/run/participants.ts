@@ -1,6 +1,6 @@
 import type { InterfaceLine } from '../evidence/parse/events.ts'
+import type { TopologyRecord } from '../evidence/topology-record.ts'
 import type { Participant } from '../matrix/bind.ts'
-import type { TopologyRecord } from './topology-record.ts'
 
 const TRUST_DOMAIN = 'cluster.local'
 

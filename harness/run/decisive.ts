@@ -1,0 +1,13 @@
+import { httpPort, tcpPort } from '../../images/lib/app-protocol.ts'
+import type { AppPorts } from '../matrix/bind.ts'
+import type { Case } from '../matrix/cases.ts'
+
+/** Ports of the server app, and of the services that the topologies put before it. */
+export const appPorts: AppPorts = { http: { pod: httpPort, service: 80 }, tcp: { pod: tcpPort, service: tcpPort } }
+
+/** The one condition that a case rests on, which its negative control takes away. */
+export function decisiveOf(c: Case): string {
+  if (c.policy === 'deny') return 'a policy that allows only somebody else'
+  if (c.policy === 'allow') return 'a policy that allows this client, and none that denies'
+  return c.traffic === 'mesh-to-mesh' || c.traffic === 'plain-to-mesh' ? 'no policy that denies' : 'a listening server'
+}
