@@ -3,7 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { closeSync, mkdirSync, openSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { createServer, type Server, Socket } from 'node:net'
-import { AF_INET, IP_TRANSPARENT, SOCK_STREAM, SOL_IP } from '../../../images/lib/libc.ts'
+import { AF_INET, AF_INET6, IP_TRANSPARENT, SOCK_STREAM, SOL_IP } from '../../../images/lib/libc.ts'
 import { socketInNetns } from '../../../images/lib/netns.ts'
 
 /** The in-pod rules of today's release without DNS capture, as the agent feeds them to iptables-restore (in-pod fact sheet 1.2). */
@@ -70,7 +70,7 @@ export class TestNetns implements Disposable {
 
   /** A TCP server in the namespace; each connection goes to `onConnection`. */
   async listen(address: string, port: number, onConnection: (socket: Socket) => void, mark?: number): Promise<Server> {
-    const fd = socketInNetns(this.fd, AF_INET, SOCK_STREAM, {
+    const fd = socketInNetns(this.fd, address.includes(':') ? AF_INET6 : AF_INET, SOCK_STREAM, {
       ...(mark === undefined ? {} : { mark }),
       reuseAddress: true,
       bind: { address, port },
