@@ -34,8 +34,9 @@ export class InpodRedirection implements Redirection {
 
   async setupHost(): Promise<void> {
     await this.#sets.create()
+    const { host } = this.#options
     for (const tables of await this.#usable())
-      await tables.ensure(this.#options.host, hostRules(tables.family, this.#probeAddress(tables.family)), isHostChain)
+      await tables.ensure(host, await tables.read(host), hostRules(tables.family, this.#probeAddress(tables.family)), isHostChain)
   }
 
   async teardownHost(): Promise<void> {
@@ -78,16 +79,13 @@ export class InpodRedirection implements Redirection {
         `pod ${pod.namespace}/${pod.name} has the address ${uncaptured}, but IPv6 cannot be captured on this node: ${this.#noIpv6}`,
       )
     const settings = podSettings(pod, this.#options.dnsCapture)
-    await Promise.all(routed(pod.netns, usable).map((family) => addRoutes(pod.netns, family)))
-    const before = await Promise.all(
-      usable.map((tables) =>
-        tables.ensure(
-          pod.netns,
-          podRules({ ...settings, family: tables.family, probeAddress: this.#probeAddress(tables.family) }),
-          isPodChain,
-        ),
-      ),
-    )
+    const wanted = (tables: Iptables) => podRules({ ...settings, family: tables.family, probeAddress: this.#probeAddress(tables.family) })
+    const routes = routed(pod.netns, usable)
+    const [saved] = await Promise.all([
+      Promise.all(usable.map((tables) => tables.read(pod.netns))),
+      ...routes.map((family) => addRoutes(pod.netns, family)),
+    ])
+    const before = await Promise.all(usable.map((tables, i) => tables.ensure(pod.netns, saved[i]!, wanted(tables), isPodChain)))
     if (before.some((d) => d.missing.length > 0)) flushConntrack(pod.netns)
     if (before.every((d) => d.equal)) return 'intact'
     if (before.every((d) => !d.residue)) this.#options.log.debug('Clean-state detected, new iptables are needed', { uid: pod.uid })

@@ -1,7 +1,7 @@
 import { CommandError, type Netns, netnsPath, tryIn } from '../command.ts'
 import type { Family } from './constants.ts'
 import type { Rule } from './rules.ts'
-import { compare, type Difference, type Owns, parseSave, removeText, replaceText } from './ruleset.ts'
+import { compare, type Difference, type Owns, parseSave, removeText, replaceText, type Saved } from './ruleset.ts'
 
 export type Backend = 'nft' | 'legacy'
 
@@ -36,9 +36,16 @@ export class Iptables {
     return result.stderr.trim() || `${this.#program}-save: exit code ${result.exitCode}`
   }
 
-  /** Makes the owned chains hold exactly `wanted`; writes nothing when they do. The answer is what was there before. */
-  async ensure(netns: Netns, wanted: readonly Rule[], owns: Owns): Promise<Difference> {
-    const saved = await this.#save(netns)
+  /** All tables of a namespace as they are. */
+  async read(netns: Netns): Promise<Saved> {
+    const argv = [`${this.#program}-save`]
+    const result = await tryIn(netns, argv)
+    if (result.exitCode !== 0) throw new CommandError(argv, `network namespace ${netnsPath(netns)}`, result)
+    return parseSave(result.stdout)
+  }
+
+  /** Makes the owned chains hold exactly `wanted`; writes nothing when they do. @param saved what is there @returns how that differed */
+  async ensure(netns: Netns, saved: Saved, wanted: readonly Rule[], owns: Owns): Promise<Difference> {
     const difference = compare(saved, wanted, owns)
     if (!difference.equal) await this.#restore(netns, replaceText(saved, wanted, owns))
     return difference
@@ -46,15 +53,8 @@ export class Iptables {
 
   /** Takes everything owned away; what is not there any more is no error. */
   async clear(netns: Netns, owns: Owns): Promise<void> {
-    const text = removeText(await this.#save(netns), owns)
+    const text = removeText(await this.read(netns), owns)
     if (text !== '') await this.#restore(netns, text)
-  }
-
-  async #save(netns: Netns) {
-    const argv = [`${this.#program}-save`]
-    const result = await tryIn(netns, argv)
-    if (result.exitCode !== 0) throw new CommandError(argv, `network namespace ${netnsPath(netns)}`, result)
-    return parseSave(result.stdout)
   }
 
   async #restore(netns: Netns, text: string): Promise<void> {
