@@ -6,7 +6,7 @@ import type { PodReference } from '../evidence/protocol.ts'
 import { CollectorSession } from '../evidence/session.ts'
 import type { TopologyRecord } from '../evidence/topology-record.ts'
 import type { Expectation } from '../judge/expectation.ts'
-import { bindCases } from '../matrix/bind.ts'
+import { bindCases, type Participant } from '../matrix/bind.ts'
 import type { Case } from '../matrix/cases.ts'
 import { modeOf } from '../modes/index.ts'
 import { BundleWriter, type Manifest } from './bundle-write.ts'
@@ -14,6 +14,7 @@ import { appPorts, decisiveOf } from './decisive.ts'
 import { Driver } from './driver.ts'
 import { environment } from './environment.ts'
 import { participantsOf } from './participants.ts'
+import type { Phase, Step } from './phases.ts'
 import { Tail } from './tail.ts'
 
 export interface BatchOptions {
@@ -25,70 +26,114 @@ export interface BatchOptions {
   readonly cases: readonly Case[]
   /** The bundle's directory, new. */
   readonly directory: string
-  readonly onCase?: (id: string) => void
   readonly onPhase?: (name: string, milliseconds: number) => void
 }
 
 /**
- * Runs the cases of one mode on a cluster that stands, and leaves a bundle: expectations first, then traffic and evidence as they come.
- * When it throws, what had come by then is in the bundle all the same.
+ * The cases of one mode on a cluster that stands. Leaves a bundle: expectations first, then traffic and evidence as they come;
+ * when something throws, what had come by then is in the bundle all the same.
  */
-export async function runBatch(o: BatchOptions): Promise<void> {
-  const phase = stopwatch(o.onPhase)
-  const writer = new BundleWriter(o.directory)
-  const manifest: Manifest = {
-    schema: 1,
-    run: o.run,
-    provider: o.cluster.provider,
-    mode: o.mode,
-    release: o.release,
-    startedAt: new Date().toISOString(),
-    environment: environment(),
+export class Batch {
+  readonly #o: BatchOptions
+  readonly #writer: BundleWriter
+  readonly #manifest: Manifest
+  readonly #sessions = new Map<string, CollectorSession>()
+  readonly #phase: (name: string) => void
+  #expectations: readonly Expectation[] = []
+  #unsupported = new Map<string, string>()
+  #driver: Driver | undefined
+
+  constructor(options: BatchOptions) {
+    this.#o = options
+    this.#phase = stopwatch(options.onPhase)
+    this.#writer = new BundleWriter(options.directory)
+    this.#manifest = {
+      schema: 1,
+      run: options.run,
+      provider: options.cluster.provider,
+      mode: options.mode,
+      release: options.release,
+      startedAt: new Date().toISOString(),
+      environment: environment(),
+    }
+    this.#writer.manifest(this.#manifest)
+    this.#writer.topology(options.topology)
   }
-  writer.manifest(manifest)
-  writer.topology(o.topology)
-  const tail = new Tail()
-  const sessions = new Map(o.cluster.nodes.map((node) => [node.name, new CollectorSession(node, o.directory, tail.listener(node.name))]))
-  try {
-    await Promise.all([...sessions].map(([node, session]) => session.watch(podsOn(o.topology, node))))
-    await all(sessions, (s) => s.snapshot('before'))
-    phase('evidence streams open')
+
+  /** Opens the evidence streams, takes the first snapshot, and writes down what every case must show. */
+  async open(): Promise<void> {
+    const { cluster, topology, directory } = this.#o
+    const tail = new Tail()
+    for (const node of cluster.nodes) this.#sessions.set(node.name, new CollectorSession(node, directory, tail.listener(node.name)))
+    await this.#all((session, node) => session.watch(podsOn(topology, node)))
+    await this.#all((session) => session.snapshot('before'))
+    const participants = this.#expect()
+    this.#driver = new Driver({
+      cluster,
+      sessions: this.#sessions,
+      tail,
+      writer: this.#writer,
+      participants,
+      nodes: topology.proxies.map((p) => p.node),
+    })
+    this.#phase('evidence streams opened')
+  }
+
+  #expect(): Participant[] {
+    const { topology, directory, cases, mode } = this.#o
     const interfaces = new Map(
-      [...sessions.keys()].map((node) => {
-        const file = join(o.directory, 'evidence', node, 'interfaces.jsonl')
+      [...this.#sessions.keys()].map((node) => {
+        const file = join(directory, 'evidence', node, 'interfaces.jsonl')
         return [node, parseInterfaces(readFileSync(file), file, [])]
       }),
     )
-    const participants = participantsOf(o.topology, interfaces)
-    const { bound, unbound } = bindCases(o.cases, participants, appPorts)
-    const index = (c: Case) => o.cases.indexOf(c)
-    const expectations = bound.map(
-      (b): Expectation => ({ ...b, index: index(b.case), path: modeOf(o.mode).path(b), decisive: decisiveOf(b.case) }),
-    )
-    for (const e of expectations) writer.expectation(e)
-    for (const u of unbound) writer.expectation({ index: index(u.case), case: { id: u.case.id, mode: u.case.mode }, unsupported: u.reason })
-    const driver = new Driver({
-      cluster: o.cluster,
-      sessions,
-      tail,
-      writer,
-      participants,
-      nodes: o.topology.proxies.map((p) => p.node),
-      ...(o.onCase ? { onCase: o.onCase } : {}),
-    })
-    await driver.drive(expectations)
-    phase('traffic')
-    await all(sessions, (s) => s.snapshot('after'))
-    phase('last snapshot')
-  } finally {
-    await Promise.all([...sessions.values()].map((s) => s[Symbol.asyncDispose]()))
-    phase('evidence streams closed')
+    const participants = participantsOf(topology, interfaces)
+    const { bound, unbound } = bindCases(cases, participants, appPorts)
+    const index = (c: Case) => cases.indexOf(c)
+    this.#expectations = bound.map((b) => ({ ...b, index: index(b.case), path: modeOf(mode).path(b), decisive: decisiveOf(b.case) }))
+    for (const e of this.#expectations) this.#writer.expectation(e)
+    for (const { case: c, reason } of unbound) {
+      this.#unsupported.set(c.id, reason)
+      this.#writer.expectation({ index: index(c), case: { id: c.id, mode: c.mode }, unsupported: reason })
+    }
+    return participants
   }
-  writer.manifest({ ...manifest, endedAt: new Date().toISOString() })
-}
 
-const all = (sessions: ReadonlyMap<string, CollectorSession>, work: (s: CollectorSession) => Promise<void>) =>
-  Promise.all([...sessions.values()].map(work))
+  /** Why a case cannot run on this topology; undefined: it can. */
+  unsupported(c: Case): string | undefined {
+    return this.#unsupported.get(c.id)
+  }
+
+  async enter(phase: Phase): Promise<void> {
+    await this.#driver!.enter(phase, this.#expectations)
+  }
+
+  async leave(phase: Phase): Promise<void> {
+    await this.#driver!.leave()
+    this.#phase(`requests ${phase.title}`)
+  }
+
+  async step({ role, case: c }: Step): Promise<void> {
+    const expectation = this.#expectations.find((e) => e.case.id === c.id)
+    if (!expectation) throw new Error(`case ${c.id} is not part of this batch`)
+    await this.#driver!.step(role, expectation)
+  }
+
+  /** Takes the last snapshot and closes the streams. The bundle is whole when this returns. */
+  async close(): Promise<void> {
+    try {
+      await this.#all((session) => session.snapshot('after'))
+    } finally {
+      await this.#all((session) => session[Symbol.asyncDispose]())
+    }
+    this.#writer.manifest({ ...this.#manifest, endedAt: new Date().toISOString() })
+    this.#phase('evidence streams closed')
+  }
+
+  async #all(work: (session: CollectorSession, node: string) => Promise<unknown>): Promise<void> {
+    await Promise.all([...this.#sessions].map(([node, session]) => work(session, node)))
+  }
+}
 
 function podsOn(topology: TopologyRecord, node: string): PodReference[] {
   const on = (p: { node: string }) => p.node === node

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Cluster } from '../../clusters/cluster.ts'
 import type { KubernetesObject } from '../../clusters/kubernetes.ts'
 import { httpPort, tcpPort } from '../../images/lib/app-protocol.ts'
+import type { Observation } from '../evidence/observation.ts'
 import type { CollectorSession } from '../evidence/session.ts'
 import type { Expectation } from '../judge/expectation.ts'
 import type { Participant } from '../matrix/bind.ts'
@@ -9,6 +10,7 @@ import type { Place } from '../modes/place.ts'
 import type { Attempt } from '../traffic/attempt.ts'
 import { allowOnly, denyAll } from '../traffic/policies.ts'
 import type { BundleWriter } from './bundle-write.ts'
+import type { Phase, Step } from './phases.ts'
 import { settled } from './settled.ts'
 import type { Tail } from './tail.ts'
 
@@ -20,7 +22,6 @@ export interface DriverOptions {
   readonly participants: readonly Participant[]
   /** Nodes whose ztunnel has to know a policy before it counts. */
   readonly nodes: readonly string[]
-  readonly onCase?: (id: string) => void
 }
 
 /** A request's whole time, milliseconds: longer than ztunnel's connect time-out of 10 s would only hide it. */
@@ -31,52 +32,38 @@ const POLICY_TIMEOUT = 5000
 
 type Role = Attempt['role']
 
-/**
- * Makes the requests of all cases, one after the other, so that never two are in flight on one pooled connection:
- * first each case with its positive control, then, with the decisive condition of each taken away, the negative controls.
- */
+/** Makes the requests of cases, one after the other, so that never two are in flight on one pooled connection. */
 export class Driver {
   readonly #o: DriverOptions
+  readonly #run = randomBytes(3).toString('hex')
   #marks = 0
   #last = { id: '', at: 0 }
-  readonly #run = randomBytes(3).toString('hex')
+  #policies: readonly KubernetesObject[] = []
 
   constructor(options: DriverOptions) {
     this.#o = options
   }
 
-  async drive(expectations: readonly Expectation[]): Promise<void> {
-    const open = expectations.filter((e) => e.case.policy === 'none')
-    const guarded = expectations.filter((e) => e.case.policy !== 'none')
-    const denied = guarded.filter((e) => e.case.policy === 'deny')
-    const meshed = expectations.filter(
-      (e) => e.case.policy !== 'deny' && (e.case.traffic === 'mesh-to-mesh' || e.case.traffic === 'plain-to-mesh'),
-    )
-    const rest = expectations.filter((e) => e.case.traffic === 'mesh-to-plain' || e.case.traffic === 'probe')
-
+  /** Brings the cluster into the state that a phase asks for; on return every ztunnel knows it. */
+  async enter(phase: Phase, expectations: readonly Expectation[]): Promise<void> {
+    const mine = expectations.filter((e) => phase.steps.some((s) => s.case.id === e.case.id))
+    await this.#apply(this.#policiesOf(phase.policies, mine))
     await this.#mark()
-    for (const e of open) await this.#main(e)
-    for (const e of denied) await this.#attempt(e, 'negative', e.client, e.server)
-    await this.#under(guarded.map(policyOf(this.#o.participants)), async () => {
-      for (const e of guarded) await this.#main(e)
-    })
-    const servers = [...new Map(meshed.map((e) => [e.server.netns, e.server])).values()].map((s) => this.#participant(s))
-    await this.#under(
-      servers.flatMap((s) =>
-        [httpPort, tcpPort].map((port) => ({
-          ...denyAll(s, port),
-          metadata: { ...denyAll(s, port).metadata, name: `everyhop-deny-${s.name}-${port}` },
-        })),
-      ),
-      async () => {
-        for (const e of meshed) await this.#attempt(e, 'negative', e.client, e.server)
-      },
-    )
-    for (const e of rest) await this.#closed(e, () => this.#attempt(e, 'negative', e.client, e.server))
+  }
+
+  /** Takes away what `enter` applied. */
+  async leave(): Promise<void> {
+    await this.#apply([])
+  }
+
+  /** Makes one request of a case, and what belongs to it, between markers. */
+  async step(role: Step['role'], e: Expectation): Promise<void> {
+    if (role === 'main') return this.#main(e)
+    const negative = () => this.#attempt(e, 'negative', e.client, e.server)
+    await (e.case.traffic === 'mesh-to-plain' || e.case.traffic === 'probe' ? this.#closed(e, negative) : negative())
   }
 
   async #main(e: Expectation): Promise<void> {
-    this.#o.onCase?.(e.case.id)
     if (e.case.connection === 'pooled') await this.#attempt(e, 'opening', e.client, e.server)
     await this.#attempt(e, 'main', e.client, e.server, 'positive')
   }
@@ -141,38 +128,32 @@ export class Driver {
     this.#last = { id, at: Math.max(started, Date.now() * 1000) }
   }
 
-  /** Runs `work` while the policies are known to every ztunnel, and until they are forgotten again. */
-  async #under(policies: readonly KubernetesObject[], work: () => Promise<void>): Promise<void> {
-    if (policies.length === 0) return
-    await this.#policiesKnown(policies.length, () => this.#o.cluster.apply(policies))
-    try {
-      await work()
-    } finally {
-      await this.#policiesKnown(0, () => this.#o.cluster.delete(policies))
+  #policiesOf(kind: Phase['policies'], expectations: readonly Expectation[]): KubernetesObject[] {
+    if (kind === 'none') return []
+    if (kind === 'deny everything') {
+      const servers = new Map(expectations.map((e) => [e.server.netns, this.#participant(e.server)]))
+      return [...servers.values()].map((server) => denyAll(server, [httpPort, tcpPort]))
     }
-    await this.#mark()
+    return expectations.map((e) => {
+      const { principal } = this.#participant(e.client)
+      return allowOnly(this.#participant(e.server), e.case.policy === 'allow' ? principal : `${principal}-stranger`)
+    })
   }
 
-  async #policiesKnown(count: number, change: () => Promise<void>): Promise<void> {
+  async #apply(policies: readonly KubernetesObject[]): Promise<void> {
+    const gone = this.#policies
+    if (policies.length === 0 && gone.length === 0) return
     const from = this.#o.tail.position
-    await change()
+    this.#policies = policies
+    if (gone.length > 0) await this.#o.cluster.delete(gone)
+    if (policies.length > 0) await this.#o.cluster.apply(policies)
     const known = await this.#o.tail.until(
-      (told) =>
-        this.#o.nodes.every(
-          (node) =>
-            (told.findLast((t) => t.kind === 'ztunnel-log' && t.node === node && t.target === 'state' && 'policies' in t.fields) as
-              | { fields: Record<string, string> }
-              | undefined) &&
-            (
-              told.findLast((t) => t.kind === 'ztunnel-log' && t.node === node && t.target === 'state' && 'policies' in t.fields) as {
-                fields: Record<string, string>
-              }
-            ).fields.policies === `${count}`,
-        ),
+      (told) => this.#o.nodes.every((node) => policiesKnownTo(node, told) === policies.length),
       from,
       POLICY_TIMEOUT,
     )
-    if (!known) throw new Error(`not every ztunnel knew ${count} policies within ${POLICY_TIMEOUT / 1000} s: see the logs in the bundle`)
+    if (!known)
+      throw new Error(`not every ztunnel knew ${policies.length} policies within ${POLICY_TIMEOUT / 1000} s: see the logs in the bundle`)
   }
 
   async #closed(e: Expectation, work: () => Promise<void>): Promise<void> {
@@ -212,8 +193,8 @@ export class Driver {
 
 const where = ({ node, netns }: Place) => ({ node, netns })
 
-const policyOf = (participants: readonly Participant[]) => (e: Expectation) => {
-  const server = participants.find((p) => p.netns === e.server.netns)!
-  const client = participants.find((p) => p.netns === e.client.netns)!
-  return allowOnly(server, e.case.policy === 'allow' ? client.principal : `${client.principal}-stranger`)
+/** How many policies a node's ztunnel said it knows, by the last of its lines that tells. */
+function policiesKnownTo(node: string, told: readonly Observation[]): number | undefined {
+  const line = told.findLast((t) => t.kind === 'ztunnel-log' && t.node === node && t.target === 'state' && t.fields.policies !== undefined)
+  return line?.kind === 'ztunnel-log' ? Number(line.fields.policies) : undefined
 }

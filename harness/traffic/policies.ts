@@ -19,6 +19,6 @@ function policy(name: string, target: Target, spec: Record<string, unknown>): Ku
 export const allowOnly = (target: Target, principal: string): KubernetesObject =>
   policy('allow', target, { action: 'ALLOW', rules: [{ from: [{ source: { principals: [principal] } }] }] })
 
-/** Nobody may: a DENY that matches every port that there is. */
-export const denyAll = (target: Target, port: number): KubernetesObject =>
-  policy('deny', target, { action: 'DENY', rules: [{ to: [{ operation: { ports: [`${port}`] } }] }] })
+/** Nobody may: a DENY for all ports that the target serves. */
+export const denyAll = (target: Target, ports: readonly number[]): KubernetesObject =>
+  policy('deny', target, { action: 'DENY', rules: [{ to: [{ operation: { ports: ports.map(String) } }] }] })

@@ -1,0 +1,35 @@
+import type { Case } from '../matrix/cases.ts'
+
+/** One request of one case: the one that is judged, or its negative control. */
+export interface Step {
+  readonly case: Case
+  readonly role: 'main' | 'negative'
+}
+
+/** Requests that are made under one state of the cluster: changing it is what costs. */
+export interface Phase {
+  readonly title: string
+  readonly policies: 'none' | 'as the cases say' | 'deny everything'
+  readonly steps: readonly Step[]
+}
+
+/** Which requests are made when. A negative control runs in the phase in which its case's decisive condition does not hold. */
+export function phasesOf(cases: readonly Case[]): Phase[] {
+  const main = (c: Case): Step => ({ case: c, role: 'main' })
+  const negative = (c: Case): Step => ({ case: c, role: 'negative' })
+  const guarded = cases.filter((c) => c.policy !== 'none')
+  const denied = cases.filter((c) => c.policy === 'deny')
+  const meshed = cases.filter((c) => c.policy !== 'deny' && (c.traffic === 'mesh-to-mesh' || c.traffic === 'plain-to-mesh'))
+  const listening = cases.filter((c) => c.traffic === 'mesh-to-plain' || c.traffic === 'probe')
+  const phases: Phase[] = [
+    {
+      title: 'without a policy',
+      policies: 'none',
+      steps: [...cases.filter((c) => c.policy === 'none').map(main), ...denied.map(negative)],
+    },
+    { title: 'with the policies of the cases', policies: 'as the cases say', steps: guarded.map(main) },
+    { title: 'control: with policies that deny everything', policies: 'deny everything', steps: meshed.map(negative) },
+    { title: 'control: with a server that does not listen', policies: 'none', steps: listening.map(negative) },
+  ]
+  return phases.filter((p) => p.steps.length > 0)
+}
