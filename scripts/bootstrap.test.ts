@@ -49,7 +49,10 @@ function start(
   args: string[],
   options: { uid?: number } = {},
 ): ChildProcess & { done: Promise<{ code: number | null; signal: string | null; out: string; err: string }> } {
-  const child = spawn(process.execPath, [join(dir, 'bin', 'bootstrap.mjs'), ...args], {
+  // The repository may lie in a folder that only its owner sees: another user gets a Node of its own.
+  const node = options.uid === undefined ? process.execPath : join(dir, 'node')
+  if (options.uid !== undefined) copyFileSync(process.execPath, node)
+  const child = spawn(node, [join(dir, 'bin', 'bootstrap.mjs'), ...args], {
     cwd: '/',
     env: { PATH: join(dir, 'path') },
     stdio: ['ignore', 'pipe', 'pipe'],
