@@ -22,7 +22,12 @@ export function generatePackets(packets: number, path: string): void {
     const forward = (i & 1) === 0
     const flags = step === 0 ? 0x02 : step === 1 ? 0x12 : step >= 62 ? 0x11 : step % 3 === 0 ? 0x18 : 0x10
     const length = flags === 0x18 ? 40 + ((i * 7) % 200) : 0
-    const data = step === 20 ? udp(connection, 64) : connection % 8 === 7 ? tcp6(connection, forward, flags, i, length) : tcp4(connection, forward, flags, i, length)
+    const data =
+      step === 20
+        ? udp(connection, 64)
+        : connection % 8 === 7
+          ? tcp6(connection, forward, flags, i, length)
+          : tcp4(connection, forward, flags, i, length)
     blocks.push(
       writer.packet({ interfaceId: interfaces[i & 3]!, tNs, data, originalLength: data.length, direction: forward ? 'out' : 'in' }),
     )
@@ -88,4 +93,13 @@ function udp(connection: number, length: number): Buffer {
   frame.writeUInt16BE(8 + length, 38)
   frame.fill(0x42, 42)
   return frame
+}
+
+if (import.meta.main) {
+  const [packets, path] = process.argv.slice(2)
+  if (!(Number(packets) > 0) || !path) {
+    console.error('usage: generate-packets PACKETS FILE.pcapng')
+    process.exit(2)
+  }
+  generatePackets(Number(packets), path)
 }

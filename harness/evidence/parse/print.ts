@@ -24,90 +24,56 @@ export const printedFields = [
 ] as const
 
 const CHUNK = 1 << 20
-/** No line is longer: an if_name is cut to fit. */
-const LONGEST_LINE = 1024
+/** A text is cut to this, and a line has two of them and fixed columns of less than as much again. */
+const LONGEST_TEXT = 512
 const TAB = 9
 const NEWLINE = 10
-const DOT = 46
 const DIGIT = 48
 
 /**
- * Prints every packet of a capture as a line of tab-separated fields, as `tshark -n -T fields` does. Bytes are written straight into a buffer, because
- * half a million lines of strings cost more than reading the capture.
+ * Prints every packet of a capture as a line of tab-separated fields, as `tshark -n -T fields` does. Columns that repeat from packet to packet are rendered once
+ * and copied; numbers are written digit by digit: half a million lines of strings would cost more than reading the capture.
  * @param write takes each finished chunk at once; the memory is reused after it returns
  */
 export function printPackets(bytes: Buffer, file: string, write: (chunk: Uint8Array) => void): void {
   const reader = new PcapngReader(bytes, file)
   const { view } = reader
   const fields = new PacketFields()
-  const out = Buffer.allocUnsafe(CHUNK + LONGEST_LINE)
+  const out = new Uint8Array(CHUNK + 3 * LONGEST_TEXT)
   const clock = new Clock()
+  const links = new LinkTexts(reader)
+  const flows = new FlowTexts(view)
   let at = 0
-  const text = (value: string) => {
-    for (let i = 0; i < value.length; i++) out[at++] = value.charCodeAt(i)
-  }
-  const number = (value: number, digits: number) => {
-    for (let i = at + digits - 1, rest = value; i >= at; i--) {
-      const next = Math.floor(rest / 10)
-      out[i] = DIGIT + rest - next * 10
-      rest = next
-    }
-    at += digits
-  }
-  const decimal = (value: number) => {
-    let digits = 1
-    for (let limit = 10; value >= limit; limit *= 10) digits++
-    number(value, digits)
-  }
-  const port = (value: number, shown: boolean) => {
-    if (shown && value >= 0) decimal(value)
-    out[at++] = TAB
-  }
   while (reader.next()) {
-    const { dataOffset } = reader
-    const link = reader.interfaces[reader.interfaceId]!
-    decodeEthernet(view, dataOffset, reader.captured, reader.original, fields)
+    decodeEthernet(view, reader.dataOffset, reader.captured, reader.original, fields)
     clock.read(reader)
-    decimal(clock.seconds)
-    out[at++] = DOT
-    number(clock.nanos, 9)
-    out[at++] = TAB
-    text(link.name.length > 512 ? link.name.slice(0, 512) : link.name)
-    text('\t0x0000000')
-    out[at++] = DIGIT + (reader.flags & 3)
-    out[at++] = TAB
-    if (reader.captured >= 12) text(mac(view, dataOffset + 6))
-    out[at++] = TAB
-    if (reader.captured >= 12) text(mac(view, dataOffset))
-    out[at++] = TAB
-    const { networkOffset, ipVersion, protocol } = fields
-    if (ipVersion === 4) {
-      text(endpoint4(view, networkOffset + 12, -1))
-      out[at++] = TAB
-      text(endpoint4(view, networkOffset + 16, -1))
-      text('\t\t\t')
-    } else if (ipVersion === 6) {
-      text('\t\t')
-      text(endpoint6(view, networkOffset + 8, -1).slice(1, -1))
-      out[at++] = TAB
-      text(endpoint6(view, networkOffset + 24, -1).slice(1, -1))
-      out[at++] = TAB
-    } else text('\t\t\t\t')
-    port(fields.sourcePort, protocol === TCP)
-    port(fields.destinationPort, protocol === TCP)
-    port(fields.sourcePort, protocol === UDP)
-    port(fields.destinationPort, protocol === UDP)
-    if (protocol === TCP && fields.sourcePort >= 0) {
-      text('0x00')
-      out[at++] = hexDigit(fields.tcpFlags >> 4)
+    out.set(clock.seconds, at)
+    at += clock.seconds.length
+    at = writeDigits(out, at, clock.nanos, 9)
+    const link = links.get()
+    out.set(link, at)
+    at += link.length
+    const flow = flows.get(fields)
+    out.set(flow, at)
+    at += flow.length
+    if (fields.protocol === TCP && fields.sourcePort >= 0) {
+      out[at++] = DIGIT
+      out[at++] = 120 // x
+      out[at++] = DIGIT
+      out[at++] = DIGIT
+      out[at++] = DIGIT + (fields.tcpFlags >> 4)
       out[at++] = hexDigit(fields.tcpFlags & 15)
       out[at++] = TAB
-      decimal(fields.seq)
+      at = writeDecimal(out, at, fields.seq)
       out[at++] = TAB
-      decimal(fields.ack)
+      at = writeDecimal(out, at, fields.ack)
       out[at++] = TAB
-      decimal(fields.payloadLength)
-    } else text('\t\t\t')
+      at = writeDecimal(out, at, fields.payloadLength)
+    } else {
+      out[at++] = TAB
+      out[at++] = TAB
+      out[at++] = TAB
+    }
     out[at++] = NEWLINE
     if (at >= CHUNK) {
       write(out.subarray(0, at))
@@ -117,36 +83,155 @@ export function printPackets(bytes: Buffer, file: string, write: (chunk: Uint8Ar
   if (at > 0) write(out.subarray(0, at))
 }
 
-function hexDigit(value: number): number {
-  return value < 10 ? DIGIT + value : 87 + value
-}
-
-/** Splits timestamps into seconds and nanoseconds. Exact; needs a BigInt only when the second changes. */
+/** Seconds as text with the point, and nanoseconds. Exact; needs a BigInt only when the second changes. */
 class Clock {
-  seconds = 0
+  seconds: Uint8Array = new Uint8Array(0)
   nanos = 0
-  #high = -1
-  #base = 0
-  #baseHigh = 0
-  #baseLow = 0
-  #units = 0
+  #startHigh = -1
+  #startLow = 0
 
   read(reader: PcapngReader): void {
     const { timeHigh, timeLow } = reader
-    const units = reader.interfaces[reader.interfaceId]!.unitsPerSecond
-    const since = (timeHigh - this.#baseHigh) * 0x1_0000_0000 + timeLow - this.#baseLow
-    if (this.#high >= 0 && units === 1e9 && units === this.#units && since >= 0 && since < 1e9) {
-      this.seconds = this.#base
+    const since = (timeHigh - this.#startHigh) * 0x1_0000_0000 + timeLow - this.#startLow
+    const { unitsPerSecond, offsetSeconds } = reader.interfaces[reader.interfaceId]!
+    const plain = unitsPerSecond === 1e9 && offsetSeconds === 0
+    if (plain && this.#startHigh >= 0 && since >= 0 && since < 1e9) {
       this.nanos = since
       return
     }
     const all = reader.nanoseconds
-    this.seconds = this.#base = Number(all / 1_000_000_000n)
     this.nanos = Number(all % 1_000_000_000n)
+    this.seconds = latin1(`${all / 1_000_000_000n}.`)
     const start = (BigInt(timeHigh) << 32n) + BigInt(timeLow) - BigInt(this.nanos)
-    this.#baseHigh = Number(start >> 32n)
-    this.#baseLow = Number(start & 0xffffffffn)
-    this.#high = timeHigh
-    this.#units = units
+    this.#startHigh = plain ? Number(start >> 32n) : -1
+    this.#startLow = Number(start & 0xffffffffn)
   }
+}
+
+/** Interface, direction and MAC addresses with tabs around them; the last text of each interface and direction is kept. */
+class LinkTexts {
+  readonly #reader: PcapngReader
+  readonly #kept: { interfaces: unknown; a: number; b: number; c: number; text: Uint8Array }[] = []
+
+  constructor(reader: PcapngReader) {
+    this.#reader = reader
+  }
+
+  get(): Uint8Array {
+    const { view, dataOffset, captured, interfaceId, interfaces, flags } = this.#reader
+    const whole = captured >= 12
+    const a = whole ? view.getUint32(dataOffset) : -1
+    const b = whole ? view.getUint32(dataOffset + 4) : -1
+    const c = whole ? view.getUint32(dataOffset + 8) : -1
+    // Interface ids of a damaged or foreign file can be many; the table need not.
+    const slot = (interfaceId & 0xff) * 4 + (flags & 3)
+    const kept = this.#kept[slot]
+    const link = interfaces[interfaceId]!
+    if (kept && kept.interfaces === link && kept.a === a && kept.b === b && kept.c === c) return kept.text
+    const addresses = whole ? `${mac(view, dataOffset + 6)}\t${mac(view, dataOffset)}` : '\t'
+    const text = latin1(`\t${link.name.slice(0, LONGEST_TEXT / 2)}\t0x0000000${flags & 3}\t${addresses}\t`)
+    this.#kept[slot] = { interfaces: link, a, b, c, text }
+    return text
+  }
+}
+
+const FLOW_SLOTS = 4096
+
+/** IP addresses and ports with tabs behind them; kept by a hash of addresses and ports. */
+class FlowTexts {
+  readonly #view: DataView
+  readonly #keys = new Int32Array(FLOW_SLOTS * 10)
+  readonly #texts: Uint8Array[] = Array.from({ length: FLOW_SLOTS }, () => none)
+  readonly #key = new Int32Array(10)
+
+  constructor(view: DataView) {
+    this.#view = view
+  }
+
+  get(fields: PacketFields): Uint8Array {
+    const key = this.#key
+    const view = this.#view
+    const { ipVersion, networkOffset, sourcePort, destinationPort, protocol } = fields
+    const words = ipVersion === 4 ? 2 : ipVersion === 6 ? 8 : 0
+    const first = networkOffset + (ipVersion === 4 ? 12 : 8)
+    key[0] = (ipVersion << 16) | (sourcePort < 0 ? 0x8000 : 0) | (protocol & 0x7fff)
+    key[1] = (sourcePort << 16) | destinationPort
+    let hash = key[0] ^ Math.imul(key[1], 0x9e3779b1)
+    for (let i = 0; i < words; i++) {
+      const word = view.getInt32(first + 4 * i)
+      key[i + 2] = word
+      hash = Math.imul(hash ^ word, 0x85ebca6b)
+      hash ^= hash >>> 13
+    }
+    const slot = (hash ^ (hash >>> 16)) & (FLOW_SLOTS - 1)
+    const base = slot * 10
+    const keys = this.#keys
+    let same = this.#texts[slot] !== none
+    for (let i = 0; same && i < words + 2; i++) same = keys[base + i] === key[i]
+    if (same) return this.#texts[slot]!
+    for (let i = 0; i < words + 2; i++) keys[base + i] = key[i]!
+    const text = latin1(flowText(view, fields))
+    this.#texts[slot] = text
+    return text
+  }
+}
+
+const none = new Uint8Array(0)
+
+function flowText(view: DataView, { ipVersion, networkOffset, sourcePort, destinationPort, protocol }: PacketFields): string {
+  const addresses = ['', '', '', '']
+  if (ipVersion === 4) {
+    addresses[0] = endpoint4(view, networkOffset + 12, -1)
+    addresses[1] = endpoint4(view, networkOffset + 16, -1)
+  } else if (ipVersion === 6) {
+    addresses[2] = endpoint6(view, networkOffset + 8, -1).slice(1, -1)
+    addresses[3] = endpoint6(view, networkOffset + 24, -1).slice(1, -1)
+  }
+  const ports = sourcePort < 0 ? ['', ''] : [sourcePort, destinationPort]
+  const columns = protocol === TCP ? [...ports, '', ''] : protocol === UDP ? ['', '', ...ports] : ['', '', '', '']
+  return `${[...addresses, ...columns].join('\t')}\t`
+}
+
+function latin1(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text, 'utf8'))
+}
+
+function hexDigit(value: number): number {
+  return value < 10 ? DIGIT + value : 87 + value
+}
+
+/** The decimal digits of 0 … 9999, four bytes each: numbers are written four digits at a time. */
+const FOUR = Uint8Array.from({ length: 40_000 }, (_, i) => DIGIT + (Math.floor(Math.floor(i / 4) / 10 ** (3 - (i % 4))) % 10))
+
+/** Writes exactly so many digits (at most 9) of a number below 10⁹. */
+function writeDigits(out: Uint8Array, at: number, value: number, digits: number): number {
+  let end = at + digits
+  let rest = value | 0
+  while (end - at >= 4) {
+    const next = (rest / 10_000) | 0
+    const four = (rest - next * 10_000) * 4
+    out[end - 1] = FOUR[four + 3]!
+    out[end - 2] = FOUR[four + 2]!
+    out[end - 3] = FOUR[four + 1]!
+    out[end - 4] = FOUR[four]!
+    rest = next
+    end -= 4
+  }
+  while (end > at) {
+    const next = (rest / 10) | 0
+    out[--end] = DIGIT + rest - next * 10
+    rest = next
+  }
+  return at + digits
+}
+
+/** Writes a number below 10¹⁸ without leading zeros. */
+function writeDecimal(out: Uint8Array, at: number, value: number): number {
+  if (value >= 1e9) {
+    const high = Math.floor(value / 1e9)
+    return writeDigits(out, writeDecimal(out, at, high), value - high * 1e9, 9)
+  }
+  let digits = 1
+  for (let limit = 10; value >= limit; limit *= 10) digits++
+  return writeDigits(out, at, value, digits)
 }
