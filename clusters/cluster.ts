@@ -10,12 +10,21 @@ export interface Cluster extends AsyncDisposable {
   readonly nodes: readonly ClusterNode[]
   /** A kubeconfig file with cluster-admin rights, usable from this process. */
   readonly kubeconfig: string
+  readonly handle: ClusterHandle
   /** Creates or updates the objects by server-side apply, in order. Throws ApplyError naming object and reason. */
   apply(objects: readonly KubernetesObject[]): Promise<void>
   /** Deletes the objects that exist; waits until they are gone. */
   delete(objects: readonly KubernetesObject[]): Promise<void>
   /** Makes images available on all nodes under their names. Lab: an image is a source folder with an entry point. */
   loadImages(images: readonly Image[]): Promise<void>
+}
+
+/** Plain data from which another process of this host gets a cluster that stands (`attachCluster` in attach.ts). */
+export interface ClusterHandle {
+  readonly id: string
+  readonly provider: Cluster['provider']
+  readonly kubeconfig: string
+  readonly nodes: readonly { readonly name: string; readonly address: string; readonly initPid: number }[]
 }
 
 export interface ClusterNode {

@@ -1,0 +1,23 @@
+import type { ClusterHandle } from '../../clusters/cluster.ts'
+import type { TopologyRecord } from '../evidence/topology-record.ts'
+import type { Case } from '../matrix/cases.ts'
+
+/** What a run hands to its suites: plain data, through vitest's provide and inject. */
+export interface RunContext {
+  readonly run: string
+  readonly cluster: ClusterHandle
+  readonly topology: TopologyRecord
+  readonly batches: readonly {
+    readonly mode: string
+    readonly release: string
+    readonly cases: readonly Case[]
+    /** The bundle's directory. */
+    readonly directory: string
+  }[]
+}
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    everyhop: RunContext
+  }
+}

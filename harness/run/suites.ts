@@ -1,0 +1,44 @@
+import { join, resolve } from 'node:path'
+import { startVitest } from 'vitest/node'
+import './context.ts'
+import type { RunContext } from './context.ts'
+import type { RunReporter } from './reporter.ts'
+
+const root = resolve(import.meta.dirname, '../..')
+
+/**
+ * Runs the suites over a cluster that stands: vitest schedules them, one worker, in order; our reporter tells of them.
+ * Failed claims are not errors here: the verdicts are in the bundles. @returns problems that are not a case's own, in words
+ */
+export async function runSuites(context: RunContext, reporter: RunReporter): Promise<string[]> {
+  const vitest = await startVitest(
+    'test',
+    [],
+    {
+      root,
+      config: false,
+      watch: false,
+      include: [join('suites', '**/*.spec.ts')],
+      pool: 'threads',
+      maxWorkers: 1,
+      isolate: false,
+      fileParallelism: false,
+      testTimeout: 30_000,
+      hookTimeout: 60_000,
+      reporters: [reporter],
+      provide: { everyhop: context },
+      // The exit code is the run's, not vitest's.
+      passWithNoTests: true,
+    },
+    { logLevel: 'silent' },
+  )
+  const problems = [
+    ...vitest.state.getUnhandledErrors().map((e) => (e instanceof Error ? e.message : String(e))),
+    ...vitest.state
+      .getTestModules()
+      .flatMap((m) => [...m.errors(), ...[...m.children.allSuites()].flatMap((s) => s.errors())].map((e) => e.message)),
+  ]
+  await vitest.close()
+  process.exitCode = undefined
+  return [...new Set([...problems, ...reporter.problems])]
+}

@@ -1,0 +1,42 @@
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { attachCluster } from '../clusters/attach.ts'
+import { judgeBundle } from '../harness/judge/bundle.ts'
+import type { CaseVerdict } from '../harness/judge/verdict.ts'
+import { Batch } from '../harness/run/batch.ts'
+import { phasesOf } from '../harness/run/phases.ts'
+import { tellPhase } from '../harness/run/tell.ts'
+import './take-its-path.ts'
+
+const { run, cluster, topology, batches } = inject('everyhop')
+
+describe.for(batches)('redirection mode $mode, release $release', ({ mode, release, cases, directory }) => {
+  const batch = new Batch({ run, cluster: attachCluster(cluster), topology, mode, release, cases, directory, onPhase: tellPhase })
+  const verdicts = new Map<string, CaseVerdict>()
+
+  beforeAll(() => batch.open())
+
+  describe.for(phasesOf(cases))('$title', (phase) => {
+    beforeAll(() => batch.enter(phase))
+    afterAll(() => batch.leave(phase))
+
+    test.for(phase.steps)('$case.id makes its request ($role)', async (step, { skip }) => {
+      const reason = batch.unsupported(step.case)
+      skip(reason !== undefined, reason)
+      await batch.step(step)
+    })
+  })
+
+  describe('every request takes the path that its mode promises', () => {
+    beforeAll(async () => {
+      await batch.close()
+      for (const verdict of judgeBundle(directory).verdicts) verdicts.set(verdict.id, verdict)
+      tellPhase('judged')
+    })
+
+    test.for([...cases])('$id', ({ id }, { skip }) => {
+      const verdict = verdicts.get(id)
+      skip(verdict?.verdict === 'unsupported', verdict?.reason)
+      expect(verdict).toTakeItsPath()
+    })
+  })
+})
