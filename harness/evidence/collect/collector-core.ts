@@ -92,7 +92,7 @@ export class Collector {
       ),
     )
     if (missing.length > 0) throw new Error(`no process of ${missing.join(', ')} on this node: is the pod running here?`)
-    return [...this.#watched.keys()]
+    return [nodeLabel, ...[...this.#watched.keys()].filter((label) => label !== nodeLabel).sort()]
   }
 
   async #open(label: string, path: string, inode: number): Promise<void> {

@@ -22,9 +22,9 @@ export interface SnapshotTarget {
 const dumps: readonly (readonly [file: string, argv: readonly string[]])[] = [
   ['iptables-save.txt', ['iptables-save', '-c']],
   ['ip6tables-save.txt', ['ip6tables-save', '-c']],
-  ['ip-rule.txt', ['ip', 'rule']],
+  ['ip-rule.txt', ['ip', '-4', 'rule']],
   ['ip6-rule.txt', ['ip', '-6', 'rule']],
-  ['ip-route.txt', ['ip', 'route', 'show', 'table', 'all']],
+  ['ip-route.txt', ['ip', '-4', 'route', 'show', 'table', 'all']],
   ['ip6-route.txt', ['ip', '-6', 'route', 'show', 'table', 'all']],
   ['ss.txt', ['ss', '-tulnpeOH']],
 ]
@@ -63,13 +63,11 @@ async function configDump(ztunnel: SnapshotTarget): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const complain = (reason: string) => reject(new Error(`config dump of ${ztunnel.label} (127.0.0.1:${adminPort}): ${reason}`))
   const socket = new Socket({ fd: socketInNetns(ztunnel.fd, AF_INET, SOCK_STREAM) })
-  const outgoing = request({
-    path: '/config_dump',
-    headers: { host: 'localhost' },
-    agent: false,
-    timeout: 5000,
-    createConnection: () => socket.connect(adminPort, '127.0.0.1'),
-  })
+  // In the same turn: a socket made from a descriptor starts reading, which fails before it is connected.
+  socket.connect(adminPort, '127.0.0.1')
+  socket.on('error', (error) => complain(error.message))
+  const headers = { host: 'localhost', connection: 'close' }
+  const outgoing = request({ path: '/config_dump', headers, timeout: 5000, createConnection: () => socket })
   outgoing.on('error', (error) => complain(error.message))
   outgoing.on('timeout', () => outgoing.destroy(new Error('no answer within 5 s')))
   outgoing.on('response', async (response) => {
