@@ -4,6 +4,9 @@ import * as z from 'zod/mini'
 import { canonicalAddress } from '../address.ts'
 import type { Resources } from './types.ts'
 
+// The small build of the library has no texts of its own.
+z.config(z.locales.en())
+
 const text = z.string().check(z.minLength(1))
 const list = <T extends z.ZodMiniType>(item: T) => z._default(z.array(item), [])
 const port = z.int().check(z.minimum(0), z.maximum(65_535))
@@ -152,9 +155,12 @@ function describe(issue: z.core.$ZodIssue): string {
     .join('')
     .replace(/^\./, '')
   const at = path === '' ? 'top level' : path
-  return issue.code === 'unrecognized_keys'
-    ? `${at}: unknown field ${issue.keys.map((k) => `"${k}"`).join(', ')}`
-    : `${at}: ${issue.message}`
+  if (issue.code === 'unrecognized_keys') return `${at}: unknown field ${issue.keys.map((k) => `"${k}"`).join(', ')}`
+  if (issue.code === 'invalid_key') return `${at}: ${issue.issues[0]?.message ?? issue.message}`
+  // Of a choice of forms none fits: what the forms are.
+  if (issue.code === 'invalid_union' && issue.path.includes('rules'))
+    return `${at}: expected {Exact: x}, {Prefix: x}, {Suffix: x} or Presence`
+  return `${at}: ${issue.message}`
 }
 
 function* repeated<T>(kind: string, items: readonly T[], key: (item: T) => string): Generator<string> {
