@@ -1,0 +1,30 @@
+import { localXds } from '../local-xds.ts'
+import { localXdsConfigMap, localXdsKey, meshNamespace } from '../manifests/names.ts'
+import { resources, type Store } from './apiserver/store.ts'
+import { storeView } from './store-view.ts'
+
+/**
+ * Keeps the ConfigMap that ztunnel reads its workloads and policies from equal to what the API says, from the moment on when the mesh's namespace is there:
+ * written once for all changes of a turn of the event loop, and only if the text changed.
+ * @returns stops it
+ */
+export function startLocalXds(store: Store): () => void {
+  const view = storeView(store)
+  const write = () => {
+    const namespaces = view.list('namespaces')
+    const home = namespaces.find((n) => n.metadata.name === meshNamespace)
+    if (!home || home.metadata.deletionTimestamp) return
+    const text = localXds({
+      pods: view.list('pods'),
+      services: view.list('services'),
+      policies: view.list('authorizationpolicies'),
+      namespaces,
+    })
+    const found = store.find(resources.configmaps, { namespace: meshNamespace, name: localXdsConfigMap })
+    if ((found?.data as Record<string, string> | undefined)?.[localXdsKey] === text) return
+    const metadata = { name: localXdsConfigMap, namespace: meshNamespace }
+    const configMap = { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { [localXdsKey]: text } }
+    store.apply(resources.configmaps, configMap, { fieldManager: 'everyhop-local-xds', force: true })
+  }
+  return view.watch(['namespaces', 'pods', 'services', 'authorizationpolicies', 'configmaps'], write)
+}
