@@ -26,7 +26,8 @@ export function vantageOf(packet: PacketObservation): string {
 
 /**
  * Sorts TCP packets into connections, one for each vantage point, and reassembles them. A SYN with another initial sequence number begins a new connection
- * on the same 5-tuple. On `lo`, where each packet is seen going out and coming in, only the sightings going out count.
+ * on the same 5-tuple. Where NAT shows the two directions with different addresses (a redirected connection on `lo`: to 127.0.0.1:15001, but back from the
+ * server's address), each direction is a connection of its own, with one stream empty. On `lo`, where each packet is seen going out and coming in, only the sightings going out count.
  * @param packets in capture order
  */
 export function connections(packets: Iterable<PacketObservation>): Connection[] {

@@ -3,6 +3,13 @@ import type { Observation } from '../observation.ts'
 /** Observations that happened at a time (not those of a snapshot). */
 export type Timed = Extract<Observation, { t: number }>
 
+/** The observations that can have this kind. */
+export type OfKind<K extends Observation['kind'], O extends Observation = Observation> = O extends Observation
+  ? K extends O['kind']
+    ? O & { readonly kind: K }
+    : never
+  : never
+
 /** Finds observations by place, flow, kind, time and ref. Lists are in the order of time; those of the same time in the order that they were given. */
 export class ObservationIndex {
   readonly #kinds = new Map<Observation['kind'], Observation[]>()
@@ -23,8 +30,8 @@ export class ObservationIndex {
   }
 
   /** All of one kind. */
-  kind<K extends Observation['kind']>(kind: K): readonly Extract<Observation, { kind: K }>[] {
-    return (this.#kinds.get(kind) ?? []) as Extract<Observation, { kind: K }>[]
+  kind<K extends Observation['kind']>(kind: K): readonly OfKind<K>[] {
+    return (this.#kinds.get(kind) ?? []) as unknown as OfKind<K>[]
   }
 
   /** Everything in one network namespace. */
