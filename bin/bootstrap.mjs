@@ -4,6 +4,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { constants } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { isatty } from 'node:tty'
 import { aptCommand, compileCache, dependenciesReady, fail, has, missingPackages, pinnedNode, root, searchPath } from './setup.mjs'
 
 /** Verbs that are no part of the product's command. */
@@ -63,7 +64,7 @@ function handOver(entry, args) {
   for (const signal of signals) {
     process.on(signal, () => {
       // Ctrl-C and Ctrl-\ reach the child from the terminal itself; passed on they would count twice.
-      const fromTerminal = (signal === 'SIGINT' || signal === 'SIGQUIT') && process.stdin.isTTY
+      const fromTerminal = (signal === 'SIGINT' || signal === 'SIGQUIT') && [0, 1, 2].some((fd) => isatty(fd))
       if (!fromTerminal) child.kill(signal)
     })
   }

@@ -143,6 +143,17 @@ test.for(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s reaches the command, whic
   expect(await child.done).toMatchObject({ code: 9, signal: null })
 })
 
+test('Ctrl-C in a terminal reaches the command once', async () => {
+  await start(['judge']).done
+  const count = `let n = 0\nprocess.on('SIGINT', () => { if (n++ === 0) setTimeout(() => process.exit(100 + n), 200) })`
+  put('harness/cli/main.ts', `${count}\nsetInterval(() => {}, 1000)\nconsole.log('ready')`)
+  const command = `${process.execPath} ${join(dir, 'bin', 'bootstrap.mjs')} judge`
+  const terminal = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] })
+  terminal.stdout.on('data', (data) => String(data).includes('ready') && terminal.stdin.write('\x03'))
+  // The exit code tells how many came within 200 ms of the first.
+  expect(await once(terminal, 'exit')).toEqual([101, null])
+})
+
 test('a command that a signal ends, ends the launcher by the same signal', async () => {
   put('harness/cli/main.ts', `process.kill(process.pid, 'SIGKILL')`)
   expect(await start(['judge']).done).toMatchObject({ code: null, signal: 'SIGKILL' })

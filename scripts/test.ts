@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { isatty } from 'node:tty'
 import { line, type Tally } from './tally.ts'
 
 // `npm test`: all tests beside the code, unit and lab. Arguments go to vitest: `npm test -- clusters/lab -t 'name of a test'`.
@@ -23,7 +24,12 @@ const child = spawn(process.execPath, [vitest, 'run', ...options, ...process.arg
   stdio: ['ignore', 'inherit', 'inherit'],
   env: { ...process.env, EVERYHOP_TALLY: file },
 })
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    // Ctrl-C reaches vitest from the terminal itself; a second one would cut its clean-up off.
+    if (signal !== 'SIGINT' || ![0, 1, 2].some((fd) => isatty(fd))) child.kill(signal)
+  })
+}
 const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null]
 
 // No file: vitest ended before it ran anything, and said why.
