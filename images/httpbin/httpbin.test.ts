@@ -1,13 +1,15 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { closeSync, constants, existsSync, mkdtempSync, openSync, read, readSync, rmSync, writeSync } from 'node:fs'
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { buffer, text } from 'node:stream/consumers'
+import { setTimeout as wait } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ServerLogLine } from '../lib/app-protocol.ts'
 
@@ -208,6 +210,35 @@ test.for([
   ['{"id":"a","action":"open","port":1}', 'a', /port 1 is none of this server's: \d+, \d+/],
 ] as const)('the command %s is refused', async ([line, id, error]) => {
   expect(await command(line)).toEqual({ id, ok: false, error: expect.stringMatching(error) })
+})
+
+test('no answer overtakes its log line, even when nobody reads the log', async () => {
+  const fifo = join(dir, 'log')
+  execFileSync('mkfifo', [fifo])
+  const log = openSync(fifo, constants.O_RDWR)
+  const env = { ...process.env, HTTP_PORT: '0', TCP_PORT: '0', UDP_PORT: '0', HTTPBIN_SOCKET: join(dir, 'slow.sock') }
+  const slow = spawn(process.execPath, [join(import.meta.dirname, 'main.ts')], { env, stdio: ['ignore', log, 'inherit'] })
+  try {
+    const chunk = Buffer.alloc(1 << 16)
+    // A crash must not leave the first read waiting for ever.
+    slow.once('exit', () => writeSync(log, '{}'))
+    const first = await promisify(read)(log, chunk, 0, chunk.length, null)
+    const { http: port } = JSON.parse(chunk.toString('utf8', 0, first.bytesRead))
+    let answered = 0
+    // A pipe takes 64 KiB (pipe(7)): somewhere in the third hundred the server must stand still.
+    for (; answered < 400; answered++) {
+      const body = String(answered).padEnd(256, '.')
+      const answer = await Promise.race([http('/anything', body, { port }), wait(1_000)])
+      if (!answer) break
+    }
+    expect(answered).toBeLessThan(400)
+    const written = chunk.toString('utf8', 0, readSync(log, chunk))
+    expect(written.trimEnd().split('\n')).toHaveLength(answered)
+  } finally {
+    slow.kill('SIGKILL')
+    await once(slow, 'exit')
+    closeSync(log)
+  }
 })
 
 test('a bad port in the environment ends with a message', async () => {

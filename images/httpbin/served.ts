@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import type { ServerLogLine } from '../lib/app-protocol.ts'
 import { endpoint } from '../lib/endpoint.ts'
@@ -23,9 +24,25 @@ export class Received {
     this.#headLength += chunk.length
   }
 
-  /** Prints the log line; on return it has been handed to the kernel (stdout is a pipe or a file). */
+  /** Prints the log line; on return the kernel has it, however slow its reader is. */
   log(protocol: ServerLogLine['protocol'], ends: Pick<ServerLogLine, 'peer' | 'local'>): void {
     const line: ServerLogLine = { event: 'served', protocol, ...ends, body: Buffer.concat(this.#head).toString(), bytes: this.bytes }
-    console.log(JSON.stringify(line))
+    print(`${JSON.stringify(line)}\n`)
+  }
+}
+
+/** Writes to stdout and waits until all is written. process.stdout would queue what a full pipe does not take, and the answer would overtake its log line. */
+function print(text: string): void {
+  let rest = Buffer.from(text)
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(1, rest))
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      // The reader is gone: serving goes on without a log, as it does for any program whose log collector died.
+      if (code === 'EPIPE') return
+      if (code !== 'EAGAIN') throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+    }
   }
 }
