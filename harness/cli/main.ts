@@ -1,0 +1,74 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { modeNames } from '../modes/index.ts'
+
+const list = (value: string) => value.split(',').filter(Boolean)
+const collect = (value: string, before: string[]) => [...before, value]
+
+function modes(value: string): string[] {
+  const wrong = list(value).find((name) => !modeNames.includes(name))
+  if (wrong || list(value).length === 0) throw new InvalidArgumentError(`${wrong ?? 'nothing'} is no mode; use ${modeNames.join(', ')}`)
+  return list(value)
+}
+
+const program = new Command('everyhop')
+  .description('Proves, for every hop of every request, that an ambient mesh redirected the traffic the way its mode promises.')
+  .exitOverride()
+  .showHelpAfterError('(everyhop VERB --help tells more)')
+  .addHelpText(
+    'after',
+    '\nExit codes: 0 all judged cases passed, 1 the mesh failed, 2 bad usage or nothing matched, 3 harness or environment error or nothing judged, 4 inconclusive.',
+  )
+
+let exitCode = 0
+
+program
+  .command('run')
+  .description('start a cluster, install the mesh, make the requests of the matrix, and judge every hop (npm start)')
+  .addOption(new Option('--provider <name>', 'what the cluster is made of').choices(['lab']).default('lab'))
+  .option('--mode <names>', `redirection modes, separated by commas: ${modeNames.join(', ')}`, modes, ['inpod'])
+  .option('--release <name>', 'whose behaviour is followed', 'today')
+  .option('--topology <name>', 'a topology that ships with Everyhop, or a YAML file', 'two-nodes')
+  .option('--quick', 'only the quick part of the matrix', false)
+  .option('--case <glob>', 'only cases whose id matches; with ! in front, not those; repeatable', collect, [])
+  .option('--list', 'print the ids of the cases and end', false)
+  .option('--out <dir>', 'the folder of the run (default: out/TIME)')
+  .option('--json', 'print results.json instead of text', false)
+  .action(async (options) => {
+    const { runVerb } = await import('./run.ts')
+    exitCode = await runVerb(options)
+  })
+
+program
+  .command('judge')
+  .description('judge a saved run again, offline, without root')
+  .argument('<dir>', 'folder of a run, or of one bundle')
+  .option('--json', 'print results.json instead of text', false)
+  .action(async (dir: string, options: { json: boolean }) => {
+    const { judge } = await import('./judge.ts')
+    exitCode = judge(dir, options)
+  })
+
+program
+  .command('doctor')
+  .description('what this machine lacks, and the fix')
+  .option('--json', 'print as JSON', false)
+  .action(async (options: { json: boolean }) => {
+    const { doctor } = await import('./doctor.ts')
+    exitCode = await doctor(options)
+  })
+
+program
+  .command('clean')
+  .description('remove what killed runs left, and only that')
+  .action(async () => {
+    const { clean } = await import('./clean.ts')
+    exitCode = await clean()
+  })
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error
+  exitCode = error.exitCode === 0 ? 0 : 2
+}
+process.exit(exitCode)

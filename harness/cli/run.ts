@@ -1,0 +1,73 @@
+import { join } from 'node:path'
+import { loadTopology, TopologyError } from '../../clusters/topology.ts'
+import { select } from '../matrix/select.ts'
+import { casesOfModes, modeOf } from '../modes/index.ts'
+import { newRunName, type RunView, run } from '../run/run.ts'
+import { lastDuration, rememberDuration } from './durations.ts'
+import { ProgressView } from './progress.ts'
+import { caseText, summaryText } from './view.ts'
+
+export interface RunArguments {
+  readonly provider: 'lab'
+  readonly mode: readonly string[]
+  readonly release: string
+  readonly topology: string
+  readonly quick: boolean
+  readonly case: readonly string[]
+  readonly list: boolean
+  readonly out?: string
+  readonly json: boolean
+}
+
+/** `everyhop run`. @returns the exit code */
+export async function runVerb(args: RunArguments): Promise<number> {
+  const cases = select(casesOfModes(args.mode), { quick: args.quick, globs: args.case })
+  if (cases.length === 0) return usage(`no case matches ${args.case.join(' ')}; everyhop run --list shows all`)
+  const unknown = args.mode.map(modeOf).find((m) => !m.releases.includes(args.release))
+  if (unknown) return usage(`mode ${unknown.name} has no release ${args.release}; use one of: ${unknown.releases.join(', ')}`)
+  if (args.list) {
+    process.stdout.write(`${cases.map((c) => `${c.id}${c.quick ? '  (quick)' : ''}`).join('\n')}\n`)
+    return 0
+  }
+  let topology: ReturnType<typeof loadTopology>
+  try {
+    topology = loadTopology(args.topology)
+  } catch (error) {
+    if (!(error instanceof TopologyError)) throw error
+    return usage(error.message)
+  }
+  const out = args.out ?? join('out', newRunName())
+  const key = `run ${args.provider} ${args.mode.join(',')} ${cases.length}`
+  const started = performance.now()
+  const progress = new ProgressView(process.stderr, lastDuration(key))
+  const view: RunView = {
+    stage: (name, ms) => progress.say(`${name} (${(ms / 1000).toFixed(1)} s)`),
+    doing: (text) => progress.doing(text),
+    text: (output) => progress.say(output.trimEnd()),
+  }
+  const ending = new AbortController()
+  const interrupt = () => {
+    progress.say('interrupted: taking everything down, what was collected stays')
+    ending.abort()
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt)
+  const { results, problems, exitCode } = await run(
+    { provider: args.provider, release: args.release, topology, cases, out },
+    view,
+    ending.signal,
+  )
+  progress.end()
+  if (problems.length === 0) rememberDuration(key, performance.now() - started)
+  const paint = { colour: process.stdout.isTTY === true }
+  if (results && args.json) process.stdout.write(`${JSON.stringify(results, null, 1)}\n`)
+  else if (results)
+    process.stdout.write(`\n${[...results.cases.map((c) => caseText(c, paint)), '', summaryText(results, paint)].join('\n')}\n`)
+  for (const problem of problems) process.stderr.write(`everyhop: ${problem}\n`)
+  process.stderr.write(`everything is in ${out} (judge it again: npx everyhop judge ${out})\n`)
+  return exitCode
+}
+
+export function usage(message: string): number {
+  process.stderr.write(`everyhop: ${message}\n`)
+  return 2
+}

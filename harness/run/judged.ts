@@ -1,0 +1,50 @@
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Results } from '../../reports/results.ts'
+import { EvidenceError } from '../evidence/bundle.ts'
+import { type Judgement, judgeBundle } from '../judge/bundle.ts'
+import { resultsOf } from './results.ts'
+
+/**
+ * Judges what a run left: its folder, with one bundle a mode below `bundle/`, or one bundle alone.
+ * @throws EvidenceError when there is no bundle, or one cannot be read
+ */
+export function judgeRun(directory: string): { results: Results; judgements: readonly Judgement[] } {
+  const judgements = bundlesIn(directory).map(judgeBundle)
+  const [{ manifest }] = judgements as [Judgement]
+  const results = resultsOf(
+    {
+      run: manifest.run,
+      provider: manifest.provider,
+      release: manifest.release,
+      startedAt: String(manifest.startedAt),
+      notes: judgements.flatMap((j) => j.notes),
+    },
+    judgements.flatMap((j) => j.verdicts),
+  )
+  return { results, judgements }
+}
+
+function bundlesIn(directory: string): string[] {
+  if (existsSync(join(directory, 'bundle.json'))) return [directory]
+  const parent = join(directory, 'bundle')
+  const found = existsSync(parent)
+    ? readdirSync(parent)
+        .map((name) => join(parent, name))
+        .filter((path) => statSync(path).isDirectory())
+        .sort()
+    : []
+  if (found.length > 0) return found
+  throw new EvidenceError(
+    directory,
+    '',
+    existsSync(directory) ? 'there is no bundle in it' : 'there is no such folder',
+    'Give the folder of a run, or of a bundle',
+  )
+}
+
+export function writeResults(results: Results, directory: string): string {
+  const file = join(directory, 'results.json')
+  writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`)
+  return file
+}

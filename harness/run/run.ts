@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import type { Cluster } from '../../clusters/cluster.ts'
+import { createCluster } from '../../clusters/create.ts'
+import { deployApps, installMesh } from '../../clusters/install.ts'
+import type { Topology } from '../../clusters/topology.ts'
+import { exitCodeOf, type Results } from '../../reports/results.ts'
+import type { Case } from '../matrix/cases.ts'
+import { stopwatch } from './batch.ts'
+import { writeCaptures } from './captures.ts'
+import type { RunContext } from './context.ts'
+import { judgeRun, writeResults } from './judged.ts'
+import { RunReporter } from './reporter.ts'
+import { resolveTopology } from './resolve.ts'
+import { runSuites } from './suites.ts'
+
+export interface RunOptions {
+  readonly provider: 'lab'
+  readonly release: string
+  readonly topology: Topology
+  readonly cases: readonly Case[]
+  /** The run's folder; made if it is not there. */
+  readonly out: string
+}
+
+/** What a run tells while it goes on. */
+export interface RunView {
+  /** A stage is done. */
+  stage(name: string, milliseconds: number): void
+  /** What is being done now. */
+  doing(text: string): void
+  text(output: string): void
+}
+
+export interface RunOutcome {
+  readonly results: Results | undefined
+  /** What went wrong that is nobody's mesh: harness or environment. */
+  readonly problems: readonly string[]
+  readonly exitCode: number
+}
+
+/** A name for a run that sorts by time. */
+export const newRunName = (now = new Date()): string =>
+  `${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}-${randomBytes(2).toString('hex')}`
+
+/**
+ * The main job: a cluster with the mesh and the apps, the suites over it, verdicts from the bundles they leave, everything taken down again.
+ * Whatever happens, what was collected stays in the run's folder and is judged as far as it goes.
+ * @param signal ends the run early, in order
+ */
+export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Promise<RunOutcome> {
+  const name = newRunName()
+  const directory = resolve(o.out)
+  mkdirSync(directory, { recursive: true })
+  const stage = stopwatch((what, ms) => view.stage(what, ms))
+  const problems: string[] = []
+  let cluster: Cluster | undefined
+  try {
+    view.doing(`starting ${o.topology.nodes.length} nodes`)
+    cluster = await createCluster(o.provider, o.topology, { onProgress: (line) => view.doing(line), signal })
+    stage(`cluster of ${o.topology.nodes.length} nodes`)
+    const modes = [...new Set(o.cases.map((c) => c.mode))]
+    for (const mode of modes) {
+      signal.throwIfAborted()
+      view.doing(`installing the mesh (${mode})`)
+      await installMesh(cluster, { mode, release: o.release })
+      stage(`mesh installed, mode ${mode}`)
+      await deployApps(cluster, o.topology)
+      stage(`${o.topology.pods.length} pods ready`)
+      const context: RunContext = {
+        run: name,
+        cluster: cluster.handle,
+        topology: await resolveTopology(cluster.handle, o.topology),
+        batches: [
+          {
+            mode,
+            release: o.release,
+            cases: o.cases.filter((c) => c.mode === mode),
+            directory: join(directory, 'bundle', `${mode}-${o.release}`),
+          },
+        ],
+      }
+      signal.throwIfAborted()
+      const reporter = new RunReporter({
+        step: (done, total, what) => view.doing(`${done} of ${total}: ${what}`),
+        phase: (phase) => view.stage(phase.name, phase.milliseconds),
+        text: (output) => view.text(output),
+      })
+      problems.push(...(await runSuites(context, reporter)))
+      stage('suites')
+    }
+  } catch (error) {
+    problems.push(signal.aborted ? 'the run was interrupted' : ((error as Error).stack ?? String(error)))
+  }
+  const down = cluster?.[Symbol.asyncDispose]().catch((error: Error) => problems.push(`teardown: ${error.message}`))
+  const results = judged(directory, problems)
+  stage('judged and written')
+  await down
+  stage('cluster taken down')
+  const exitCode = problems.length > 0 || !results ? 3 : exitCodeOf(results)
+  return { results, problems, exitCode }
+}
+
+function judged(directory: string, problems: string[]): Results | undefined {
+  try {
+    const { results, judgements } = judgeRun(directory)
+    writeResults(results, directory)
+    for (const judgement of judgements) writeCaptures(judgement, join(directory, 'cases'))
+    return results
+  } catch (error) {
+    // Without a first problem this is one; after one there may be nothing to judge yet.
+    if (problems.length === 0) problems.push((error as Error).message)
+    return undefined
+  }
+}
