@@ -10,44 +10,59 @@ export type OfKind<K extends Observation['kind'], O extends Observation = Observ
     : never
   : never
 
-/** Finds observations by place, flow, kind, time and ref. Lists are in the order of time; those of the same time in the order that they were given. */
+/** Finds observations by place, flow, kind, time and ref; each table is made when it is first asked. Lists are in the order of time; those of the same time in the order that they were given. */
 export class ObservationIndex {
-  readonly #kinds = new Map<Observation['kind'], Observation[]>()
-  readonly #places = new Map<string, Timed[]>()
-  readonly #flows = new Map<string, Timed[]>()
-  readonly #refs = new Map<string, Observation[]>()
+  readonly #all: readonly Observation[]
+  #kinds: Map<string, Observation[]> | undefined
+  #places: Map<string, Timed[]> | undefined
+  #flows: Map<string, Timed[]> | undefined
+  #refs: Map<string, Observation[]> | undefined
 
   constructor(observations: Iterable<Observation>) {
-    for (const observation of observations) {
-      append(this.#kinds, observation.kind, observation)
-      append(this.#refs, observation.ref, observation)
-      if (!('t' in observation)) continue
-      append(this.#places, `${observation.node}/${observation.netns}`, observation)
-      for (const flow of flowsOf(observation)) append(this.#flows, flow, observation)
-    }
-    for (const list of [...this.#places.values(), ...this.#flows.values()]) list.sort((a, b) => a.t - b.t)
-    for (const list of this.#kinds.values()) if (list[0] && 't' in list[0]) (list as Timed[]).sort((a, b) => a.t - b.t)
+    this.#all = Array.isArray(observations) ? observations : [...observations]
   }
 
   /** All of one kind. */
   kind<K extends Observation['kind']>(kind: K): readonly OfKind<K>[] {
+    this.#kinds ??= grouped(this.#all, ({ kind }) => [kind])
     return (this.#kinds.get(kind) ?? []) as unknown as OfKind<K>[]
   }
 
   /** Everything in one network namespace. */
   at(node: string, netns: string): readonly Timed[] {
+    this.#places ??= grouped(this.#all.filter(isTimed), ({ node, netns }) => [`${node}/${netns}`])
     return this.#places.get(`${node}/${netns}`) ?? []
   }
 
   /** Everything between two endpoints, in either direction, anywhere: packets, traces, conntrack events of either tuple, sockets, served requests. */
   flow(one: string, other: string): readonly Timed[] {
+    this.#flows ??= grouped(this.#all.filter(isTimed), flowsOf)
     return this.#flows.get(flowKey(one, other)) ?? []
   }
 
   /** What a ref points at: a packet can be a marker too. */
   ref(ref: string): readonly Observation[] {
+    this.#refs ??= grouped(this.#all, ({ ref }) => [ref])
     return this.#refs.get(ref) ?? []
   }
+}
+
+function isTimed(observation: Observation): observation is Timed {
+  return 't' in observation
+}
+
+function grouped<T extends Observation>(list: readonly T[], keysOf: (observation: T) => Iterable<string>): Map<string, T[]> {
+  const groups = new Map<string, T[]>()
+  for (const observation of list) {
+    for (const key of keysOf(observation)) {
+      const group = groups.get(key)
+      if (group) group.push(observation)
+      else groups.set(key, [observation])
+    }
+  }
+  // Without a time all are equal, and the sort keeps their order.
+  for (const group of groups.values()) group.sort((a, b) => (isTimed(a) && isTimed(b) ? a.t - b.t : 0))
+  return groups
 }
 
 /** The part of a list in the order of time from `from` to `to`, both inclusive, microseconds. */
@@ -67,12 +82,6 @@ function firstFrom(list: readonly { readonly t: number }[], reached: (t: number)
     else low = middle + 1
   }
   return low
-}
-
-function append<K, V>(map: Map<K, V[]>, key: K, value: V): void {
-  const list = map.get(key)
-  if (list) list.push(value)
-  else map.set(key, [value])
 }
 
 function flowKey(one: string, other: string): string {
