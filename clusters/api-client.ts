@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { type ClientRequest, type IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { Agent, request } from 'node:https'
 import { createInterface } from 'node:readline'
 import { parse } from 'yaml'
@@ -76,15 +76,13 @@ interface Discovered {
 /** A small client of a Kubernetes API, for what installing needs: any kind by its discovery, server-side apply, delete, list, watch. */
 export class ApiClient {
   private readonly access: ApiAccess
-  private readonly agent: Agent | PlainAgent
+  private readonly agent: Agent
   private readonly groups = new Map<string, Promise<Discovered[]>>()
 
   constructor(access: ApiAccess) {
     this.access = access
     const { ca, cert, key } = access
-    this.agent = access.server.startsWith('http:')
-      ? new PlainAgent({ keepAlive: true })
-      : new Agent({ keepAlive: true, ...(ca ? { ca } : {}), ...(cert ? { cert } : {}), ...(key ? { key } : {}) })
+    this.agent = new Agent({ keepAlive: true, ...(ca ? { ca } : {}), ...(cert ? { cert } : {}), ...(key ? { key } : {}) })
   }
 
   /** Ends idle connections. */
@@ -217,8 +215,7 @@ export class ApiClient {
       ...(payload === undefined ? {} : { 'content-type': contentType, 'content-length': String(Buffer.byteLength(payload)) }),
     }
     const options = { method, agent: this.agent, headers, ...(signal ? { signal } : {}) }
-    const send = this.access.server.startsWith('http:') ? plainRequest : request
-    const sent: ClientRequest = send(new URL(path, this.access.server), options as object, resolve)
+    const sent = request(new URL(path, this.access.server), options, resolve)
     sent.on('error', reject)
     sent.end(payload)
     return promise

@@ -1,17 +1,21 @@
-import { ObjectClient } from './apply.ts'
+import { ApiClient, accessOf } from './api-client.ts'
 import type { Cluster, ClusterHandle } from './cluster.ts'
 import { attachNode } from './lab/attach.ts'
 
 /** A cluster that another process started and will take down: what a suite needs of it. */
 export type AttachedCluster = Pick<Cluster, 'id' | 'provider' | 'nodes' | 'apply' | 'delete'>
 
-export function attachCluster(handle: ClusterHandle): AttachedCluster {
-  const objects = new ObjectClient(handle.kubeconfig)
+export function attachCluster({ id, provider, kubeconfig, nodes }: ClusterHandle): AttachedCluster {
+  const api = new ApiClient(accessOf(kubeconfig))
   return {
-    id: handle.id,
-    provider: handle.provider,
-    nodes: handle.nodes.map((node) => attachNode(node, handle.id)),
-    apply: (list) => objects.apply(list),
-    delete: (list) => objects.delete(list),
+    id,
+    provider,
+    nodes: nodes.map((node) => attachNode(node, id)),
+    async apply(objects) {
+      for (const object of objects) await api.apply(object)
+    },
+    async delete(objects) {
+      for (const object of objects) await api.delete(object)
+    },
   }
 }

@@ -64,4 +64,6 @@ export interface ClusterOptions {
   readonly directory: string
   /** Progress in words, one line each. */
   readonly onProgress?: (line: string) => void
+  /** Ends the start early, with nothing left behind. */
+  readonly signal?: AbortSignal
 }

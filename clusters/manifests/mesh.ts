@@ -6,8 +6,9 @@ import { ztunnelManifests } from './ztunnel.ts'
 
 export interface MeshOptions {
   /** Whose behaviour the mesh follows. */
-  readonly release: 'today'
-  readonly mode: 'inpod'
+  readonly release: string
+  /** How traffic is redirected. */
+  readonly mode: string
   /** Pods' DNS queries go to ztunnel. @default true, as upstream's `values.cni.ambient.dnsCapture` */
   readonly dnsCapture?: boolean
   /** IPv6 rules too. @default true, as upstream's `values.cni.ambient.ipv6` */
@@ -16,5 +17,8 @@ export interface MeshOptions {
 
 /** Everything the mesh is made of except the CA's Secret and the workloads' ConfigMap, in the order in which it can be applied. */
 export function meshManifests(options: MeshOptions): KubernetesObject[] {
+  const { release, mode } = options
+  if (mode !== 'inpod') throw new Error(`mode ${JSON.stringify(mode)} is not known; fix: use inpod`)
+  if (release !== 'today') throw new Error(`release ${JSON.stringify(release)} is not known in mode inpod; fix: use today`)
   return [namespace(meshNamespace), ...cniManifests(options), ...ztunnelManifests(options)]
 }
