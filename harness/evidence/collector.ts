@@ -2,19 +2,23 @@
  * The collector: one process on a node, in the node's namespaces, that holds sockets in all watched network namespaces and writes what they tell as frames to stdout (see protocol.ts and
  * frames.ts). It spawns nothing per case: only when a namespace is first watched, and for snapshots.
  *
- *     node harness/evidence/collector.ts NODE
+ *     node harness/evidence/collector.ts NODE [RING]
+ *
+ * RING: packet ring of each namespace in MB, 4 unless told.
  */
 import { setPriority } from 'node:os'
 import { createInterface } from 'node:readline'
 import { Collector } from './collect/collector-core.ts'
 import { PipeOutput } from './collect/output.ts'
+import { defaultRing } from './collect/packet-ring.ts'
 import type { CollectorCommand } from './protocol.ts'
 
-const node = process.argv[2]
-if (!node) {
-  console.error('usage: collector.ts NODE')
+const [, , node, ringMegabytes = '4'] = process.argv
+if (!node || !/^[1-9]\d{0,3}$/.test(ringMegabytes)) {
+  console.error('usage: collector.ts NODE [RING]\nRING: packet ring of each namespace, 1 to 9999 MB')
   process.exit(2)
 }
+const ring = { ...defaultRing, blocks: (Number(ringMegabytes) << 20) / defaultRing.blockSize }
 
 // Woken late, it would ask for sockets that are gone.
 try {
@@ -24,7 +28,7 @@ try {
 }
 
 const output = new PipeOutput(1, () => void end())
-const collector = new Collector(node, output)
+const collector = new Collector(node, output, ring)
 let ending = false
 
 /** Nobody is left to be told, or nobody will ask: take away what we put into the namespaces, and go. */

@@ -1,11 +1,12 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { AF_INET, SOCK_STREAM } from '../../images/lib/libc.ts'
 import { socketInNetns } from '../../images/lib/netns.ts'
+import { observations, openBundle } from './bundle.ts'
 import { inPodRules, TestCgroup, TestNetns } from './collect/testbed.ts'
 import type { Trace } from './collect/traces.ts'
 import { CollectorError, CollectorSession } from './session.ts'
@@ -200,6 +201,21 @@ test('one redirected connection: packets of both ends, rules by handle with mark
       mark: 0x111,
     }),
   )
+  await session.snapshot('after')
+  writeFileSync(
+    join(bundle, 'bundle.json'),
+    JSON.stringify({ schema: 1, run: 'r', provider: 'lab', mode: 'inpod', release: 'today', startedAt: 0, endedAt: 1 }),
+  )
+  const opened = openBundle(bundle)
+  // What the parsers make of it: traces know their rules' texts.
+  const found = observations(opened)
+  const rules = found.filter((o) => o.kind === 'trace').filter(({ from, table }) => from === `10.244.1.5:${port}` && table === 'nat')
+  expect(rules.map(({ rule }) => rule)).toContain(
+    '-A ISTIO_OUTPUT ! -d 127.0.0.1/32 -p tcp -m mark ! --mark 0x539/0xfff -j REDIRECT --to-ports 15001',
+  )
+  for (const kind of ['socket', 'conntrack', 'marker', 'loss', 'rule', 'policy-rule', 'route', 'listener'])
+    expect(found.map((o) => o.kind)).toContain(kind)
+  expect(opened.notes).toEqual([])
   expect(lines<{ id: string }>('markers').map(({ id }) => id)).toEqual(['before-00001', 'after-000001'])
   const stats = lines<{ netns: string; stream: string; lost: number }>('stats')
   expect(new Set(stats.map(({ netns, stream }) => `${netns} ${stream}`)).size).toBe(3 * 4 + 1)

@@ -36,11 +36,12 @@ export class CollectorSession implements AsyncDisposable {
    * Starts a collector on the node. It watches nothing yet.
    * @param bundle directory of the bundle
    * @param onEvidence told of every piece of evidence once it is in its file
+   * @param ring packet ring of each namespace, MB of kernel memory; more for traffic that comes in large bursts
    */
-  constructor(node: Pick<ClusterNode, 'name' | 'runProgram'>, bundle: string, onEvidence?: EvidenceListener) {
+  constructor(node: Pick<ClusterNode, 'name' | 'runProgram'>, bundle: string, onEvidence?: EvidenceListener, ring = 4) {
     this.node = node.name
     this.#writer = new EvidenceWriter(bundle, node.name, onEvidence)
-    const child = node.runProgram('harness/evidence/collector.ts', [node.name])
+    const child = node.runProgram('harness/evidence/collector.ts', [node.name, String(ring)])
     this.#process = child
     const { promise, resolve } = Promise.withResolvers<void>()
     this.ended = promise

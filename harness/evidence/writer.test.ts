@@ -15,7 +15,7 @@ test('each kind goes to its file, snapshots to their folders, replies come back 
   const writer = new EvidenceWriter(bundle, 'n1')
   const read = (path: string) => readFileSync(join(bundle, path), 'utf8')
   const snapshot = (netns: string, file: string) =>
-    encodeFrame(frameKind.snapshot, JSON.stringify({ label: 'before', netns, file, text: `${file}\n` }))
+    encodeFrame(frameKind.snapshot, JSON.stringify({ label: 'before', netns, file, text: `${file}\n`, t: 5 }))
   const stream = Buffer.concat([
     encodeFrame(frameKind.traces, '{"t":1}\n'),
     encodeFrame(frameKind.packets, Buffer.of(1, 2, 3)),
@@ -31,6 +31,7 @@ test('each kind goes to its file, snapshots to their folders, replies come back 
   expect(readFileSync(join(bundle, 'evidence/n1/packets.pcapng'))).toEqual(Buffer.of(1, 2, 3))
   expect(read('snapshots/before/n1/demo.sleep/ss.txt')).toBe('ss.txt\n')
   expect(read('snapshots/before/n1/config-dump.json')).toBe('config-dump.json\n')
+  expect(JSON.parse(read('snapshots/before/meta.json'))).toEqual({ t: 5 })
   // The frame that never came whole is not there in part.
   expect(read('evidence/n1/logs.jsonl')).toBe('')
   // A kind of which nothing came is an empty file, not a missing one.
@@ -39,7 +40,7 @@ test('each kind goes to its file, snapshots to their folders, replies come back 
 
 test('a collector cannot name a file outside the bundle', () => {
   const writer = new EvidenceWriter(bundle, 'n1')
-  const frame = encodeFrame(frameKind.snapshot, JSON.stringify({ label: '..', netns: '..', file: 'passwd', text: '' }))
+  const frame = encodeFrame(frameKind.snapshot, JSON.stringify({ label: '..', netns: '..', file: 'passwd', text: '', t: 5 }))
   expect(() => writer.push(frame)).toThrow('not a file name: ".."')
   expect(() => new EvidenceWriter(bundle, '../n1')).toThrow('node name')
   writer.close()

@@ -1,5 +1,6 @@
-import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import type { SnapshotFile } from './collect/snapshot.ts'
 import { FrameDecoder, type FrameKind, frameKind } from './frames.ts'
 import type { CollectorReply } from './protocol.ts'
 
@@ -22,7 +23,7 @@ export type EvidenceListener = (kind: FrameKind, payload: Buffer) => void
 const safeName = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
 
 /**
- * Turns one collector's frames into files of the bundle: `evidence/NODE/…` and `snapshots/LABEL/NODE/…`. Whole frames only, each written before push() returns, so a killed run leaves files
+ * Turns one collector's frames into files of the bundle: `evidence/NODE/…` and `snapshots/LABEL/NODE/…`, `snapshots/LABEL/meta.json`. Whole frames only, each written before push() returns, so a killed run leaves files
  * that can be read to their end.
  */
 export class EvidenceWriter {
@@ -51,8 +52,7 @@ export class EvidenceWriter {
     const replies: CollectorReply[] = []
     for (const { kind, payload } of this.#decoder.push(piece)) {
       if (kind === frameKind.reply) replies.push(JSON.parse(payload.toString()) as CollectorReply)
-      else if (kind === frameKind.snapshot)
-        this.#snapshot(JSON.parse(payload.toString()) as Record<'label' | 'netns' | 'file' | 'text', string>)
+      else if (kind === frameKind.snapshot) this.#snapshot(JSON.parse(payload.toString()) as SnapshotFile)
       else this.#append(kind, payload)
     }
     return replies
@@ -65,13 +65,16 @@ export class EvidenceWriter {
     this.#onEvidence?.(kind, payload)
   }
 
-  #snapshot({ label, netns, file, text }: Record<'label' | 'netns' | 'file' | 'text', string>): void {
+  #snapshot({ label, netns, file, text, t }: SnapshotFile): void {
     const parts = netns === '' ? [label, this.#node, file] : [label, this.#node, netns, file]
     for (const part of parts)
       if (!safeName.test(part)) throw new Error(`snapshot of node ${this.#node}: not a file name: ${JSON.stringify(part)}`)
     const path = join(this.#bundle, 'snapshots', ...parts)
     mkdirSync(dirname(path), { recursive: true })
     writeFileSync(path, text)
+    // When the snapshot was taken, which tells which of several rule dumps a trace line goes with: the node that is first says it.
+    const meta = join(this.#bundle, 'snapshots', label, 'meta.json')
+    if (!existsSync(meta)) writeFileSync(meta, `${JSON.stringify({ t })}\n`)
   }
 
   /** Closes the files; bytes of a frame that never came whole are dropped. Safe to call twice. */

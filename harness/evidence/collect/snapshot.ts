@@ -2,6 +2,7 @@ import { request } from 'node:http'
 import { Socket } from 'node:net'
 import { AF_INET, SOCK_STREAM } from '../../../images/lib/libc.ts'
 import { socketInNetns } from '../../../images/lib/netns.ts'
+import { nowMicros } from './clock.ts'
 import { dumpHandles } from './handles.ts'
 import { bounded, runTool } from './tools.ts'
 
@@ -11,6 +12,8 @@ export interface SnapshotFile {
   readonly netns: string
   readonly file: string
   readonly text: string
+  /** When the snapshot began, microseconds since 1970. */
+  readonly t: number
 }
 
 /** What a snapshot is taken of. */
@@ -41,10 +44,11 @@ export async function takeSnapshot(
   ztunnel: SnapshotTarget | undefined,
   onFile: (file: SnapshotFile) => void,
 ) {
+  const t = nowMicros()
   const jobs = targets.flatMap(({ label: netns, fd }) => {
     const take = (file: string, getText: () => Promise<string>) => async () => {
       try {
-        onFile({ label, netns, file, text: await getText() })
+        onFile({ label, netns, file, text: await getText(), t })
       } catch (error) {
         throw new Error(`snapshot ${label}, ${netns}/${file}: ${(error as Error).message}`)
       }
@@ -54,7 +58,7 @@ export async function takeSnapshot(
       ...(netns === 'node' ? nodeDumps : dumps).map(([file, argv]) => take(file, () => runTool(fd, argv))),
     ]
   })
-  if (ztunnel) jobs.push(async () => onFile({ label, netns: '', file: 'config-dump.json', text: await configDump(ztunnel) }))
+  if (ztunnel) jobs.push(async () => onFile({ label, netns: '', file: 'config-dump.json', text: await configDump(ztunnel), t }))
   await bounded(4, jobs)
 }
 

@@ -83,7 +83,7 @@ export class TestNetns implements Disposable {
 
   /** A TCP connection from the namespace. `from`: bound to this foreign address (IP_TRANSPARENT). */
   async connect(address: string, port: number, { mark, from }: { mark?: number; from?: string } = {}): Promise<Socket> {
-    const fd = socketInNetns(this.fd, AF_INET, SOCK_STREAM, {
+    const fd = socketInNetns(this.fd, address.includes(':') ? AF_INET6 : AF_INET, SOCK_STREAM, {
       ...(mark === undefined ? {} : { mark }),
       ...(from === undefined ? {} : { options: [[SOL_IP, IP_TRANSPARENT, 1]], bind: { address: from, port: 0 } }),
     })
@@ -99,7 +99,9 @@ export class TestNetns implements Disposable {
     return socket
   }
 
+  /** Safe to call twice. */
   [Symbol.dispose](): void {
+    if (this.#holder.killed) return
     for (const socket of this.#sockets) 'destroy' in socket ? socket.destroy() : socket.close()
     closeSync(this.fd)
     this.#holder.kill('SIGKILL')
@@ -111,9 +113,10 @@ export class TestCgroup implements Disposable {
   readonly uid = randomUUID()
   readonly #root =
     `/sys/fs/cgroup/${readFileSync('/proc/mounts', 'utf8').includes(' /sys/fs/cgroup/unified ') ? 'unified/' : ''}everyhop-test-${randomBytes(4).toString('hex')}`
-  readonly #path = `${this.#root}/pod${this.uid}`
+  readonly #path: string
 
-  constructor(pid: number) {
+  constructor(pid: number, folder = (uid: string) => `pod${uid}`) {
+    this.#path = `${this.#root}/${folder(this.uid)}`
     mkdirSync(this.#path, { recursive: true })
     writeFileSync(`${this.#path}/cgroup.procs`, String(pid))
   }
