@@ -82,6 +82,9 @@ export function readInvocation(verb: Exclude<Verb, 'VERSION'>, environment: Envi
   const containerId = environment.CNI_CONTAINERID ?? ''
   if (containerId !== '' && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(containerId))
     throw new CniError(code.environment, 'invalid characters in containerID', containerId)
+  const ifName = environment.CNI_IFNAME ?? ''
+  if (ifName === '.' || ifName === '..' || ifName.length > 15 || /[/:\s]/.test(ifName))
+    throw new CniError(code.environment, 'invalid interface name', ifName)
   return { verb, containerId, netns: environment.CNI_NETNS ?? '', args: readArgs(environment.CNI_ARGS ?? ''), conf }
 }
 

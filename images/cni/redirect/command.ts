@@ -48,3 +48,12 @@ export async function runIn(netns: Netns, argv: readonly string[], input = ''): 
   if (result.exitCode !== 0) throw new CommandError(argv, `network namespace ${netnsPath(netns)}`, result)
   return result.stdout
 }
+
+/** As Promise.all, but an error is thrown only when all have ended: nothing goes on in the background. */
+export async function settle<T>(work: readonly Promise<T>[]): Promise<T[]> {
+  const results = await Promise.allSettled(work)
+  return results.map((r) => {
+    if (r.status === 'rejected') throw r.reason
+    return r.value
+  })
+}

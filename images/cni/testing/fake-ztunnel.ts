@@ -17,7 +17,8 @@ export class FakeZtunnel {
   readonly closed: Promise<Error | undefined>
   readonly #waiting = new Set<() => void>()
 
-  constructor(path: string, hello: Buffer | undefined = encodeHello()) {
+  /** @param hello what to say first; null: nothing */
+  constructor(path: string, hello: Buffer | null = encodeHello()) {
     this.socket = SeqpacketSocket.connect(path, 1024)
     const end = Promise.withResolvers<Error | undefined>()
     this.closed = end.promise

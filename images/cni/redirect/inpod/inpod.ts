@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { inNetns } from '../../../lib/netns.ts'
-import type { Netns } from '../command.ts'
+import { type Netns, settle } from '../command.ts'
 import type { Log, RedirectedPod, Redirection } from '../redirection.ts'
 import { flushConntrack } from './conntrack.ts'
 import { defaultProbeAddress, type Family } from './constants.ts'
@@ -53,7 +53,7 @@ export class InpodRedirection implements Redirection {
   }
 
   async podServed(pod: RedirectedPod): Promise<void> {
-    await this.#sets.add(pod.uid, pod.ips)
+    await this.#sets.assign(pod.uid, pod.ips)
   }
 
   async removePod(pod: Omit<RedirectedPod, 'netns'> & { readonly netns?: number }, alive: boolean): Promise<void> {
@@ -61,12 +61,12 @@ export class InpodRedirection implements Redirection {
     const { netns } = pod
     if (!alive || netns === undefined) return
     const usable = await this.#usable()
-    await Promise.all(usable.map((tables) => tables.clear(netns, isPodChain)))
-    await Promise.all(routed(netns, usable).map((family) => removeRoutes(netns, family)))
+    await settle(usable.map((tables) => tables.clear(netns, isPodChain)))
+    await settle(routed(netns, usable).map((family) => removeRoutes(netns, family)))
   }
 
   async reconcileHost(pods: readonly Omit<RedirectedPod, 'netns'>[], complete: boolean): Promise<void> {
-    for (const pod of pods) await this.#sets.add(pod.uid, pod.ips)
+    for (const pod of pods) await this.#sets.assign(pod.uid, pod.ips)
     if (complete) await this.#sets.prune(new Set(pods.map((p) => p.uid)))
   }
 
@@ -81,11 +81,11 @@ export class InpodRedirection implements Redirection {
     const settings = podSettings(pod, this.#options.dnsCapture)
     const wanted = (tables: Iptables) => podRules({ ...settings, family: tables.family, probeAddress: this.#probeAddress(tables.family) })
     const routes = routed(pod.netns, usable)
-    const [saved] = await Promise.all([
-      Promise.all(usable.map((tables) => tables.read(pod.netns))),
-      ...routes.map((family) => addRoutes(pod.netns, family)),
-    ])
-    const before = await Promise.all(usable.map((tables, i) => tables.ensure(pod.netns, saved[i]!, wanted(tables), isPodChain)))
+    const reading = settle(usable.map((tables) => tables.read(pod.netns)))
+    const routing = settle(routes.map((family) => addRoutes(pod.netns, family)))
+    await settle<unknown>([reading, routing])
+    const saved = await reading
+    const before = await settle(usable.map((tables, i) => tables.ensure(pod.netns, saved[i]!, wanted(tables), isPodChain)))
     if (before.some((d) => d.missing.length > 0)) flushConntrack(pod.netns)
     if (before.every((d) => d.equal)) return 'intact'
     if (before.every((d) => !d.residue)) this.#options.log.debug('Clean-state detected, new iptables are needed', { uid: pod.uid })

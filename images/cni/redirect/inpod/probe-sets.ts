@@ -27,13 +27,14 @@ export class ProbeSets {
     })
   }
 
-  /** Upsert by address: an entry that another pod left is overwritten. */
-  add(uid: string, addresses: readonly string[]): Promise<void> {
+  /** Upsert by address: an entry that another pod left is overwritten; addresses that the pod had before go. No addresses: nothing is known, nothing changes. */
+  assign(uid: string, addresses: readonly string[]): Promise<void> {
     return this.#exclusive(async () => {
+      if (addresses.length === 0) return
       const fresh = addresses.filter((a) => this.#members.get(a) !== uid)
-      if (fresh.length === 0) return
-      await this.#restore(fresh.map((a) => `add ${setOf(a)} ${a} comment "${uid}"`))
+      if (fresh.length > 0) await this.#restore(fresh.map((a) => `add ${setOf(a)} ${a} comment "${uid}"`))
       for (const a of fresh) this.#members.set(a, uid)
+      await this.#drop([...this.#members].filter(([a, owner]) => owner === uid && !addresses.includes(a)).map(([a]) => a))
     })
   }
 

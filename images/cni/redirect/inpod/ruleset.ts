@@ -72,9 +72,9 @@ export function compare(saved: Saved, wanted: readonly Rule[], owns: Owns): Diff
     }
   const missing = wanted.filter((r) => !found.get(`${r.table} ${r.chain}`)?.specs.includes(canonical(r.spec)))
   const same = (key: string) => {
-    const want = expected.get(key) ?? []
+    const want = expected.get(key)
     const have = found.get(key)
-    if (have?.specs.join('\n') !== want.map((r) => canonical(r.spec)).join('\n')) return false
+    if (!want || have?.specs.join('\n') !== want.map((r) => canonical(r.spec)).join('\n')) return false
     return want.every((r) => r.position !== 1 || have.first)
   }
   const keys = new Set([...expected.keys(), ...found.keys()])
