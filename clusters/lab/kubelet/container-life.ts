@@ -36,6 +36,8 @@ export class ContainerLife {
   private readonly host: ContainerHost
   private readonly policy: RestartPolicy
   private readonly backoff = new Backoff(200, 10_000)
+  /** Between attempts that did not get as far as a process. */
+  private readonly failures = new Backoff(100, 2000)
   private readonly probers: Prober[] = []
   private running: RunningContainer | undefined
   private state: ContainerState = { waiting: { reason: 'ContainerCreating' } }
@@ -46,6 +48,8 @@ export class ContainerLife {
   private ready = false
   private started = false
   private unhealthy = false
+  private ending = false
+  private kicked = new AbortController()
   private startedOnce = Promise.withResolvers<void>()
 
   constructor(spec: Container, policy: RestartPolicy, host: ContainerHost) {
@@ -64,8 +68,8 @@ export class ContainerLife {
     for (;;) {
       const exit = await this.runOnce(stop)
       const again = this.policy === 'Always' || (this.policy === 'OnFailure' && exit?.exitCode !== 0) || exit === undefined
-      if (stop.aborted || !again) return exit?.exitCode ?? 0
-      const delay = this.backoff.next()
+      if (stop.aborted || this.ending || !again) return exit?.exitCode ?? 0
+      const delay = (exit ? this.backoff : this.failures).next()
       if (exit) {
         this.lastState = this.state
         this.state = {
@@ -74,13 +78,21 @@ export class ContainerLife {
         this.restarts++
         this.changed()
       }
-      await pause(delay, stop)
-      if (stop.aborted) return exit?.exitCode ?? 0
+      await pause(delay, exit ? stop : AbortSignal.any([stop, this.kicked.signal]))
+      if (stop.aborted || this.ending) return exit?.exitCode ?? 0
     }
   }
 
-  /** SIGTERM; SIGKILL when `hurry` is aborted. Resolves when the container is gone. */
+  /** What it lacked may be there now: a container that could not be started is tried again at once. */
+  kick(): void {
+    this.kicked.abort()
+    this.kicked = new AbortController()
+    this.failures.reset()
+  }
+
+  /** SIGTERM; SIGKILL when `hurry` is aborted. Resolves when the container is gone; it is not started again. */
   async terminate(hurry: AbortSignal): Promise<void> {
+    this.ending = true
     this.stopProbes()
     const { running } = this
     if (!running) return
@@ -123,7 +135,7 @@ export class ContainerLife {
     this.state = { running: { startedAt } }
     this.host.event('Normal', 'Started', `Started container ${this.spec.name}`, this.spec.name)
     // It may have been told to stop while it was being made.
-    if (stop.aborted) void running.kill('SIGKILL')
+    if (stop.aborted || this.ending) void running.kill('SIGKILL')
     else this.startProbes(running)
     this.changed()
     const exit = await running.exited

@@ -49,8 +49,12 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     void fresh.done.then(() => workers.delete(uid))
   }
   const endPods = api.watchPods(node.name, set, (pod) => workers.get(pod.metadata.uid)?.removed())
-  const endConfig = api.watchConfig(() => {
-    for (const worker of workers.values()) worker.refreshVolumes()
+  const endConfig = api.watchConfig((_kind, namespace) => {
+    for (const worker of workers.values()) {
+      if (worker.namespace !== namespace) continue
+      worker.refreshVolumes()
+      worker.kick()
+    }
   })
 
   const stop = async () => {
@@ -61,6 +65,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   return {
     setImages: (replacement) => {
       images = replacement
+      for (const worker of workers.values()) worker.kick()
     },
     stop: () => {
       stopped ??= stop()

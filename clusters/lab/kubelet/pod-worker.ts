@@ -24,6 +24,8 @@ export class PodWorker {
   private readonly stop = new AbortController()
   /** Aborted: its grace period is over. */
   private readonly hurry = new AbortController()
+  /** Each ends when its container will not be started again. */
+  private readonly runs: Promise<unknown>[] = []
   private pod: Pod
   private sandbox: Sandbox | undefined
   private finished = false
@@ -53,6 +55,10 @@ export class PodWorker {
     this.done = this.live()
   }
 
+  get namespace(): string {
+    return this.pod.metadata.namespace
+  }
+
   /** Takes a newer version of the pod's object. */
   update(pod: Pod): void {
     const changed =
@@ -64,20 +70,25 @@ export class PodWorker {
     else if (changed) this.refreshVolumes()
   }
 
+  /** An image, ConfigMap or Secret may have come that a container waits for. */
+  kick(): void {
+    for (const life of [...this.init, ...this.containers]) life.kick()
+  }
+
   /** The object was removed without waiting for this node. */
   removed(): void {
     this.object = 'gone'
     this.reporter.close()
-    this.end(2)
+    this.end(1)
   }
 
   /** Files of volumes follow the objects they come from; what is missing now keeps its former content. */
   refreshVolumes(): void {
     if (this.stop.signal.aborted || !this.sandbox) return
-    this.volumes
+    void this.volumes
       .refresh(this.facts())
-      .then(() => this.renewTokens())
       .catch(() => {})
+      .then(() => this.renewTokens())
   }
 
   /** Kills everything at once and says nothing to the API or the plugins: the node itself goes. */
@@ -99,18 +110,27 @@ export class PodWorker {
 
   private async live(): Promise<void> {
     const stop = this.stop.signal
+    await this.orSay(() => this.serve(stop))
+    await aborted(stop)
+    await this.orSay(() => this.terminate())
+    await this.orSay(() => this.cleanUp())
+  }
+
+  private async serve(stop: AbortSignal): Promise<void> {
+    await this.prepare(stop)
+    if (!stop.aborted) await this.runContainers(stop)
+    if (stop.aborted) return
+    this.finished = true
+    await this.removeSandbox()
+    this.reporter.changed()
+  }
+
+  /** What went wrong in a way that nobody has foreseen is said, and does not keep the pod from ending. */
+  private async orSay(work: () => Promise<void>): Promise<void> {
     try {
-      await this.prepare(stop)
-      if (!stop.aborted) await this.runContainers(stop)
-      this.finished = !stop.aborted
-      if (this.finished) await this.removeSandbox()
-      this.reporter.changed()
-      await aborted(stop)
-      await this.terminate()
+      await work()
     } catch (error) {
       this.event('Warning', 'FailedSync', `error syncing pod ${podName(this.pod)}: ${(error as Error).stack ?? error}`)
-    } finally {
-      await this.cleanUp()
     }
   }
 
@@ -132,7 +152,7 @@ export class PodWorker {
   }
 
   private async retry(stop: AbortSignal, reason: string, work: () => Promise<void>): Promise<void> {
-    const backoff = new Backoff(100, 2000)
+    const backoff = new Backoff(100, 1000)
     while (!stop.aborted) {
       try {
         await work()
@@ -146,23 +166,29 @@ export class PodWorker {
   }
 
   private async runContainers(stop: AbortSignal): Promise<void> {
-    const sidecars: Promise<number>[] = []
-    for (const life of this.init) {
-      if (life.spec.restartPolicy === 'Always') {
-        sidecars.push(life.run(stop))
-        await Promise.race([life.hasStarted, aborted(stop)])
-      } else {
-        const code = await life.run(stop)
-        if (code !== 0 && !stop.aborted) return
-      }
-      if (stop.aborted) return
+    const run = (life: ContainerLife) => {
+      const ended = life.run(stop)
+      this.runs.push(ended.catch(() => {}))
+      return ended
     }
-    const own = Promise.all(this.containers.map((life) => life.run(stop)))
-    await Promise.race([own, aborted(stop)])
+    for (const life of this.init) {
+      const ended = run(life)
+      const code = await Promise.race([life.spec.restartPolicy === 'Always' ? life.hasStarted : ended, aborted(stop)])
+      if (stop.aborted || (typeof code === 'number' && code !== 0)) return
+    }
+    await Promise.race([Promise.all(this.containers.map(run)), aborted(stop)])
+    // A sidecar's work is done when the others' is.
+    if (!stop.aborted) await this.endContainers()
+  }
+
+  private async endContainers(): Promise<void> {
+    await Promise.all([...this.containers, ...this.init].map((life) => life.terminate(this.hurry.signal)))
   }
 
   private async terminate(): Promise<void> {
-    await Promise.all([...this.containers, ...this.init].map((life) => life.terminate(this.hurry.signal)))
+    await this.endContainers()
+    // One that was just being made has seen that it is too late.
+    await Promise.all(this.runs)
     clearTimeout(this.graceTimer)
     this.finished = true
     this.reporter.changed()
@@ -196,6 +222,7 @@ export class PodWorker {
   private async cleanUp(): Promise<void> {
     clearTimeout(this.renewal)
     clearTimeout(this.graceTimer)
+    await this.volumes.close()
     const { node, api } = this.context
     const { uid, namespace, name } = this.pod.metadata
     await this.removeSandbox().catch(() => {})
@@ -236,6 +263,7 @@ export class PodWorker {
   }
 
   private renewTokens(): void {
+    if (this.stop.signal.aborted) return
     const due = this.volumes.renewalDue()
     clearTimeout(this.renewal)
     if (due !== undefined) this.renewal = setTimeout(() => this.refreshVolumes(), Math.min(due, 2 ** 31 - 1))

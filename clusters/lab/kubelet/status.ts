@@ -40,7 +40,7 @@ export function podStatus(inputs: StatusInputs, former: PodStatus | undefined): 
       { type: 'ContainersReady', ...ready },
       { type: 'PodScheduled', status: 'True' },
     ],
-    former?.conditions ?? pod.status?.conditions ?? [],
+    [...(former?.conditions ?? []), ...(pod.status?.conditions ?? [])],
   )
   return {
     phase,
@@ -84,5 +84,7 @@ function withTimes(conditions: readonly Condition[], former: readonly Condition[
     const since = before?.status === condition.status ? before.lastTransitionTime : undefined
     return { lastProbeTime: null, lastTransitionTime: since ?? apiTime(), ...condition }
   })
-  return [...mine, ...former.filter((c) => !conditions.some((own) => own.type === c.type))]
+  const others = new Map(former.map((c) => [c.type, c]))
+  for (const { type } of conditions) others.delete(type)
+  return [...mine, ...others.values()]
 }

@@ -141,7 +141,8 @@ require('http').createServer((q, r) => {
 
 export const testImages: ImageTable = new Map([
   ['test/server', { argv: [pinnedNode, '-e', server] }],
-  ['test/sleep', { argv: ['sleep', '1000'] }],
+  // A process 1 hears only the signals that it asks for.
+  ['test/sleep', { argv: ['sh', '-c', 'trap "exit 0" TERM; sleep 1000 & wait'] }],
   ['test/sh', { argv: ['sh', '-c'] }],
 ])
 
@@ -162,7 +163,7 @@ export function testPod({ name, node, spec, container, metadata }: PodWish): Pod
     spec: {
       nodeName: node.name,
       serviceAccountName: 'tester',
-      terminationGracePeriodSeconds: 5,
+      terminationGracePeriodSeconds: 1,
       containers: [{ name: 'main', image: 'test/sleep', ...container }],
       ...spec,
     },

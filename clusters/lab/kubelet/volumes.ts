@@ -19,6 +19,7 @@ export class PodVolumes {
   private readonly api: KubeletApi
   private readonly tokens = new Map<string, { token: string; until: number }>()
   private readonly sources = new Map<string, { source: string; isFile: boolean }>()
+  private closed = false
   private refreshing: Promise<unknown> = Promise.resolve()
 
   constructor(node: LabNode, api: KubeletApi) {
@@ -29,10 +30,16 @@ export class PodVolumes {
   /** Makes all volumes, or brings those with files from the API up to date. @throws Error that names the volume and what it lacks */
   refresh(facts: PodFacts): Promise<void> {
     const mine = this.refreshing.then(async () => {
-      for (const volume of volumesOf(facts.pod)) await this.make(volume, facts)
+      for (const volume of volumesOf(facts.pod)) if (!this.closed) await this.make(volume, facts)
     })
     this.refreshing = mine.catch(() => {})
     return mine
+  }
+
+  /** Nothing is written after this has resolved. */
+  async close(): Promise<void> {
+    this.closed = true
+    await this.refreshing
   }
 
   /** Milliseconds until a token should be renewed; undefined if there is none. */
@@ -87,7 +94,7 @@ export class PodVolumes {
       if (group !== undefined) chownSync(directory, 0, group)
     } else {
       const payload = await volumePayload(volume, facts, this.reader(), this.tokenSource(facts.pod))
-      if (payload) writeAtomically(directory, payload)
+      if (payload && !this.closed) writeAtomically(directory, payload)
     }
     this.sources.set(volume.name, { source: path, isFile: false })
   }
