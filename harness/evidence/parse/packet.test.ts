@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { PcapngWriter } from '../pcapng-write.ts'
-import { decodeEthernet, destination, PacketFields, source } from './packet.ts'
+import { endpoint4, endpoint6 } from './addresses.ts'
+import { decodeEthernet, destination, flagsText, PacketFields, source } from './packet.ts'
 import { parsePackets } from './packets.ts'
 
 const macs = '020000000001 020000000002'
@@ -124,6 +125,26 @@ describe('decoding', () => {
   })
 })
 
+test('flags come in one order', () => {
+  expect([0, 0x02, 0x12, 0x11, 0x14, 0x18, 0x3f].map(flagsText)).toEqual(['', 'S', 'SA', 'AF', 'AR', 'AP', 'SAFRPU'])
+})
+
+test('endpoints: every address and port its own text, remembered or not', () => {
+  const bytes = new DataView(Uint8Array.from([10, 0, 0, 1, 10, 0, 1, 1, ...Array(14).fill(0), 1, 5, 0xfd, ...Array(15).fill(0)]).buffer)
+  for (let again = 0; again < 2; again++) {
+    expect([80, 80 + 256, 0, 65535, -1].map((port) => endpoint4(bytes, 0, port))).toEqual([
+      '10.0.0.1:80',
+      '10.0.0.1:336',
+      '10.0.0.1:0',
+      '10.0.0.1:65535',
+      '10.0.0.1',
+    ])
+    expect(endpoint4(bytes, 4, 80)).toBe('10.0.1.1:80')
+    expect([80, -1].map((port) => endpoint6(bytes, 24, port))).toEqual(['[fd00::]:80', '[fd00::]'])
+    expect(endpoint6(bytes, 8, 1)).toBe('[::105]:1')
+  }
+})
+
 describe('observations', () => {
   const capture = (name: string, direction: 'in' | 'out' | undefined, linktype = 1) => {
     const writer = new PcapngWriter()
@@ -167,6 +188,9 @@ describe('observations', () => {
       },
     ])
   })
+
+  test('of a packet that came in', () =>
+    expect(parsePackets(capture('n1/node/lo', 'in'), 'f').packets[0]).toMatchObject({ direction: 'in', netns: 'node', dev: 'lo' }))
 
   test.each([
     ['an interface without a place', capture('eth0', 'in'), /'eth0', not node\/netns\/dev/],

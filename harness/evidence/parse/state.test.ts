@@ -96,6 +96,12 @@ tcp   ESTAB  0      0          10.0.0.1:5555        10.0.0.2:99    ino:64080 sk:
     ])
   })
 
+  test('UDP alone has no first column', () => {
+    expect(parseListeners('UNCONN 0      0      *:5556       *:*    ino:64081\n', 'f', taken)).toMatchObject([
+      { protocol: 'udp', local: '*:5556' },
+    ])
+  })
+
   test('other text is an error', () => expect(() => parseListeners('ss: not found\n', 'f', taken)).toThrow(/f, line 1: no line of ss/))
 })
 

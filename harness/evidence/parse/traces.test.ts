@@ -70,9 +70,14 @@ describe('traces', () => {
       to: '[fd00::2]:80',
       flags: 'S',
     })
-    // 15 words of IPv4 header, of which 40 bytes came: what follows is not where the transport header would be.
-    const long = `4f${nh.slice(2)}${'00'.repeat(20)}`
-    expect(parse(line({ nh: long, th }))[0]!.observation).toMatchObject({ from: '', protocol: 'other' })
+    // 11 words of IPv4 header, of which 40 bytes came: what follows is not where the transport header would be.
+    const long = `4b000100${nh.slice(8, 40)}${'00'.repeat(20)}`
+    expect(parse(line({ nh: long, th }))[0]!.observation).toMatchObject({
+      from: '10.244.1.115',
+      to: '10.96.0.20',
+      protocol: 'tcp',
+      flags: '',
+    })
   })
 
   test.each([
