@@ -159,14 +159,16 @@ export class ApiClient {
 
   /**
    * Waits by watch until `check` of all objects of a collection gives a value; looks at every change.
-   * @throws what `check` throws; Error after `timeoutMs`
+   * @throws what `check` throws; Error after `timeoutMs`; the signal's reason
    */
   async until<T>(
     collection: string,
     check: (objects: KubernetesObject[]) => T | undefined | Promise<T | undefined>,
-    { fieldSelector = '', timeoutMs = 60_000 }: { fieldSelector?: string; timeoutMs?: number } = {},
+    { fieldSelector = '', timeoutMs = 60_000, signal }: { fieldSelector?: string; timeoutMs?: number; signal?: AbortSignal } = {},
   ): Promise<T> {
-    const deadline = AbortSignal.timeout(timeoutMs)
+    const timeout = AbortSignal.timeout(timeoutMs)
+    const end = signal ? AbortSignal.any([timeout, signal]) : timeout
+    const ended = () => (timeout.aborted ? new Error(`not in ${timeoutMs / 1000} s`) : (signal?.reason as Error))
     const selector = fieldSelector ? `&fieldSelector=${encodeURIComponent(fieldSelector)}` : ''
     for (;;) {
       const { items, resourceVersion } = await this.list(collection, `?limit=0${selector}`)
@@ -175,7 +177,7 @@ export class ApiClient {
       if (first !== undefined) return first
       try {
         const path = `${collection}?watch=1&resourceVersion=${resourceVersion}&allowWatchBookmarks=true${selector}`
-        for await (const { type, object } of this.watch(path, deadline)) {
+        for await (const { type, object } of this.watch(path, end)) {
           if (type === 'ERROR') break
           if (type === 'BOOKMARK') continue
           if (type === 'DELETED') objects.delete(object.metadata.uid ?? '')
@@ -184,10 +186,10 @@ export class ApiClient {
           if (value !== undefined) return value
         }
       } catch (error) {
-        if (deadline.aborted) throw new Error(`not in ${timeoutMs / 1000} s`)
+        if (end.aborted) throw ended()
         if (!(error instanceof ApiFailure && error.code === 410)) throw error
       }
-      if (deadline.aborted) throw new Error(`not in ${timeoutMs / 1000} s`)
+      if (end.aborted) throw ended()
     }
   }
 

@@ -1,0 +1,146 @@
+import { generateCa } from '../images/lib/ca.ts'
+import { ApiClient, accessOf } from './api-client.ts'
+import type { Cluster } from './cluster.ts'
+import { appImages, meshImages } from './images.ts'
+import type { KubernetesObject, Pod } from './kubernetes.ts'
+import { redirectionAnnotation } from './local-xds.ts'
+import { appManifests } from './manifests/apps.ts'
+import { type MeshOptions, meshManifests } from './manifests/mesh.ts'
+import { caSecret, meshNamespace } from './manifests/names.ts'
+import { fatalReason, podTrouble } from './pod-trouble.ts'
+import type { Topology } from './topology.ts'
+
+export interface WaitOptions {
+  /** @default a minute */
+  readonly timeoutMs?: number
+}
+
+/** The mesh or an app did not come up: which pods, why, their last log lines, and the fix. */
+export class InstallError extends Error {
+  override name = 'InstallError'
+}
+
+/** Installs the mesh, with a new CA, and waits until each of its DaemonSets is rolled out. @throws InstallError, ApplyError */
+export async function installMesh(cluster: Cluster, options: MeshOptions & WaitOptions): Promise<void> {
+  const objects = meshManifests(options)
+  const [, ca] = await Promise.all([cluster.loadImages(meshImages), generateCa()])
+  const secret = {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: caSecret, namespace: meshNamespace },
+    type: 'Opaque',
+    data: Object.fromEntries(Object.entries(ca).map(([key, pem]) => [key, Buffer.from(pem).toString('base64')])),
+  }
+  const [namespace, ...rest] = objects as [KubernetesObject, ...KubernetesObject[]]
+  await cluster.apply([namespace, secret, ...rest])
+  const wanted = objects.filter((o) => o.kind === 'DaemonSet').map((o) => o.metadata.name)
+  await withApi(cluster, async (api) => {
+    const rolledOut = (sets: KubernetesObject[]) =>
+      wanted.every((name) => sets.some((set) => set.metadata.name === name && isRolledOut(set, cluster.nodes.length))) || undefined
+    const over = new AbortController()
+    try {
+      await Promise.race([
+        api.until(`/apis/apps/v1/namespaces/${meshNamespace}/daemonsets`, rolledOut, { ...options, signal: over.signal }),
+        // Ends only by an error: a pod that no waiting mends.
+        api.until<true>(`/api/v1/namespaces/${meshNamespace}/pods`, refuseFatal, { timeoutMs: 2 ** 31 - 1, signal: over.signal }),
+      ])
+    } catch (error) {
+      throw await explained(api, `the mesh (${wanted.join(', ')})`, meshNamespace, (pod) => !isReady(pod), error as Error)
+    } finally {
+      over.abort()
+    }
+  })
+}
+
+/** Starts the topology's pods and waits until all are ready, and those of ambient namespaces enrolled if the mesh is there. @throws InstallError, ApplyError */
+export async function deployApps(cluster: Cluster, topology: Topology, options: WaitOptions = {}): Promise<void> {
+  await cluster.loadImages(appImages)
+  await cluster.apply(appManifests(topology))
+  await withApi(cluster, async (api) => {
+    const hasMesh = (await api.list(`/apis/apps/v1/namespaces/${meshNamespace}/daemonsets`)).items.length > 0
+    const unfinished = (pod: Pod) => !isReady(pod) || (hasMesh && shouldEnrol(topology, pod) && !isEnrolled(pod))
+    const waitIn = async (namespace: string) => {
+      const names = new Set(topology.pods.filter((p) => p.namespace === namespace).map((p) => p.name))
+      const mine = (pod: KubernetesObject) => names.has(pod.metadata.name)
+      const allDone = (objects: KubernetesObject[]) => {
+        const pods = objects.filter(mine) as Pod[]
+        refuseFatal(pods)
+        return (pods.length === names.size && !pods.some(unfinished)) || undefined
+      }
+      try {
+        await api.until(`/api/v1/namespaces/${namespace}/pods`, allDone, options)
+      } catch (error) {
+        throw await explained(api, `the pods of namespace ${namespace}`, namespace, (pod) => mine(pod) && unfinished(pod), error as Error)
+      }
+    }
+    await Promise.all([...new Set(topology.pods.map((p) => p.namespace))].map(waitIn))
+  })
+}
+
+/** Removes the mesh: the DaemonSets first, while their service accounts still stand, so that the agents clean up after themselves. */
+export async function uninstallMesh(cluster: Cluster, options: MeshOptions): Promise<void> {
+  const objects = meshManifests(options)
+  const sets = objects.filter((o) => o.kind === 'DaemonSet')
+  await cluster.delete(sets)
+  await withApi(cluster, async (api) => {
+    // A DaemonSet's pods end after it; they are what cleans up.
+    await api.until(`/api/v1/namespaces/${meshNamespace}/pods`, (pods) => pods.length === 0 || undefined)
+  })
+  await cluster.delete(objects.filter((o) => o.kind !== 'DaemonSet').reverse())
+}
+
+function isReady(pod: Pod): boolean {
+  return pod.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false
+}
+
+/** By the labels of pod and namespace, as the agent decides. */
+function shouldEnrol(topology: Topology, { metadata }: Pod): boolean {
+  const label = 'istio.io/dataplane-mode'
+  const own = metadata.labels?.[label]
+  return own === 'ambient' || (own !== 'none' && topology.namespaces[metadata.namespace ?? '']?.labels[label] === 'ambient')
+}
+
+function isEnrolled(pod: Pod): boolean {
+  return pod.metadata.annotations?.[redirectionAnnotation] === 'enabled'
+}
+
+/** What `kubectl rollout status` asks for; and that there is a pod on each node. */
+function isRolledOut(set: KubernetesObject, nodes: number): boolean {
+  const status = (set.status ?? {}) as Record<string, number | undefined>
+  const desired = status.desiredNumberScheduled ?? 0
+  return (
+    (status.observedGeneration ?? 0) >= Number(set.metadata.generation ?? 0) &&
+    desired === nodes &&
+    status.updatedNumberScheduled === desired &&
+    status.numberAvailable === desired &&
+    status.currentNumberScheduled === desired
+  )
+}
+
+async function withApi<T>(cluster: Cluster, work: (api: ApiClient) => Promise<T>): Promise<T> {
+  const api = new ApiClient(accessOf(cluster.kubeconfig))
+  try {
+    return await work(api)
+  } finally {
+    api.close()
+  }
+}
+
+function refuseFatal(pods: KubernetesObject[]): undefined {
+  for (const pod of pods as Pod[]) {
+    const reason = fatalReason(pod)
+    if (reason) throw new Error(reason)
+  }
+}
+
+async function explained(
+  api: ApiClient,
+  what: string,
+  namespace: string,
+  which: (pod: Pod) => boolean,
+  error: Error,
+): Promise<InstallError> {
+  const { items } = await api.list(`/api/v1/namespaces/${namespace}/pods`)
+  const troubles = await Promise.all((items as Pod[]).filter(which).map((pod) => podTrouble(api, pod)))
+  return new InstallError([`${what} did not come up: ${error.message}`, ...troubles].join('\n'), { cause: error })
+}
