@@ -58,7 +58,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   let cluster: Cluster | undefined
   try {
     view.doing(`starting ${o.topology.nodes.length} nodes`)
-    cluster = await createCluster(o.provider, o.topology, { onProgress: (line) => view.doing(line), signal })
+    cluster = await createCluster(o.provider, o.topology, (line) => view.doing(line))
     stage(`cluster of ${o.topology.nodes.length} nodes`)
     const modes = [...new Set(o.cases.map((c) => c.mode))]
     for (const mode of modes) {
@@ -93,7 +93,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   } catch (error) {
     problems.push(signal.aborted ? 'the run was interrupted' : ((error as Error).stack ?? String(error)))
   }
-  const down = cluster?.[Symbol.asyncDispose]().catch((error: Error) => problems.push(`teardown: ${error.message}`))
+  const down = takenDown(cluster, problems)
   const results = judged(directory, problems)
   stage('judged and written')
   await down
@@ -112,5 +112,13 @@ function judged(directory: string, problems: string[]): Results | undefined {
     // Without a first problem this is one; after one there may be nothing to judge yet.
     if (problems.length === 0) problems.push((error as Error).message)
     return undefined
+  }
+}
+
+async function takenDown(cluster: Cluster | undefined, problems: string[]): Promise<void> {
+  try {
+    await cluster?.[Symbol.asyncDispose]()
+  } catch (error) {
+    problems.push(`teardown: ${(error as Error).message}`)
   }
 }

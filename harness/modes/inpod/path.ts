@@ -131,12 +131,7 @@ function ztunnelToZtunnel(c: BoundCase, refused: boolean): Leg {
         ? hop(
             'is refused by policy',
             to,
-            log(to, 'connection failed', {
-              'src.addr': tunnel.from,
-              'dst.addr': tunnel.to,
-              direction: 'inbound',
-              error: 'connection closed due to policy rejection: *',
-            }),
+            log(to, 'connection complete', { ...inbound, ...identities, error: 'connection closed due to policy rejection: *' }),
           )
         : hop('is terminated with both identities', to, log(to, 'connection complete', { ...inbound, ...identities }, ['error'])),
       refused
@@ -181,7 +176,7 @@ function ztunnelToApp(c: BoundCase): Leg {
     hop(
       'carries the request',
       lo,
-      trace(pod, 'data', inside, 'mangle PREROUTING ISTIO_PRERT', markConnection, PROXY_MARK),
+      trace(pod, 'data', inside, 'mangle OUTPUT ISTIO_OUTPUT', restoreMark, REPLY_MARK),
       packet(lo, 'in', 'data', inside),
       packet(lo, 'in', 'reply', answer),
       token(lo, 'clear', inside),

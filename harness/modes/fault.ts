@@ -1,0 +1,32 @@
+/** A way to break a mode, as data. */
+export interface Fault {
+  readonly id: string
+  /** What is wrong then, in words. */
+  readonly title: string
+  readonly seed: Seed
+  /** Ids of the cases (without the mode) that are run with it. */
+  readonly cases: readonly string[]
+  /** Which of them must catch it, and at which hop first: written down before the run. */
+  readonly breaks: { readonly case: string; readonly hop: string }
+}
+
+/** Where a fault is put: commands in namespaces, or a patched copy of the mesh's own code, built for that run only (law 7). */
+export type Seed = CommandSeed | PatchSeed
+
+export interface CommandSeed {
+  readonly kind: 'commands'
+  /** In the namespace of every enrolled pod, or of every node. */
+  readonly where: 'enrolled pods' | 'nodes'
+  /** Each an argv; `$ip` stands for the pod's address. */
+  readonly do: readonly (readonly string[])[]
+  readonly undo: readonly (readonly string[])[]
+}
+
+export interface PatchSeed {
+  readonly kind: 'patch'
+  readonly image: 'ztunnel' | 'cni'
+  /** File below `images/`, and the one place in it. */
+  readonly file: string
+  readonly find: string
+  readonly replace: string
+}
