@@ -100,6 +100,7 @@ export class Collector {
     try {
       // After the streams are open: what the rules select is read from the first packet on.
       await nft(netns, traceRules()).catch(() => nft(netns, removeTraceRules() + traceRules()))
+      netns.ready()
     } catch (error) {
       netns.close()
       throw new Error(`${label}: ${(error as Error).message}`)

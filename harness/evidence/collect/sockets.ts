@@ -47,9 +47,14 @@ export class Sockets {
       this.#events.close()
       throw error
     }
-    // Connections older than the watch. Asked for after the events were joined: none falls between.
+  }
+
+  /** Learns the connections that are there, which no trace told of. To be called when the trace rules stand: from then on each new one is known. */
+  learnPresent(): void {
+    this.drain()
     for (const family of [AF_INET, AF_INET6])
       this.#lookup.dump(SOCK_DIAG_BY_FAMILY, request(family, Buffer.alloc(48)), (_, body) => this.#learn(body))
+    this.#unknown = 0
   }
 
   /** @param before runs before events are read: whatever was traced earlier must be known by then */

@@ -63,6 +63,11 @@ export class WatchedNetns {
     this.#sockets.watch(() => this.#drainTraces())
   }
 
+  /** To be called when the trace rules stand: what is lost counts from here. */
+  ready(): void {
+    this.#sockets.learnPresent()
+  }
+
   #drainTraces(): void {
     const t = nowMicros()
     let lines = ''
