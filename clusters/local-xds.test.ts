@@ -153,6 +153,11 @@ test('services: addresses with their network, none if headless; ports', () => {
   ])
 })
 
+test("ports are numbers, not text: upstream's reader takes no other keys", () => {
+  const text = localXds({ pods: [pod('a')], services: [service('x', { selector: { app: 'a' } })], policies: [], namespaces: [] })
+  expect(text.match(/^\s+80: 8080$/gm)).toHaveLength(2)
+})
+
 test('the text does not depend on the order of the objects', () => {
   const pods = [pod('a'), pod('b'), pod('c')]
   const services = [service('x', { selector: { app: 'a' } }), service('y', { selector: { app: 'a' } })]

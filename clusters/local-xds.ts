@@ -77,9 +77,7 @@ function workload(
     authorizationPolicies: policies
       .filter(({ policy, local }) => local.scope === 'WorkloadSelector' && appliesTo(policy, namespace, labels))
       .map(({ policy }) => keyOf(policy)),
-    services: Object.fromEntries(
-      [...serving].sort(byKey).map((s) => [`${namespace}/${hostname(s)}`, Object.fromEntries(portPairs(s, pod))]),
-    ),
+    services: Object.fromEntries([...serving].sort(byKey).map((s) => [`${namespace}/${hostname(s)}`, new Map(portPairs(s, pod))])),
   }
 }
 

@@ -1,0 +1,37 @@
+import { type CleanReport, clean as cleanDeadRuns } from '../../clusters/registry.ts'
+
+export interface CleanOptions {
+  /** Only these owners; @default all */
+  readonly ids?: readonly string[]
+  /** Print the report as JSON. @default false */
+  readonly json?: boolean
+  /** Where to print. @default standard output */
+  readonly print?: (text: string) => void
+}
+
+/**
+ * Removes what killed runs left on this host, and only that: runs that live are listed and not touched.
+ * @returns the exit code: 0 if nothing is left of dead runs, 3 if something is
+ */
+export async function clean({ ids, json = false, print = (text) => process.stdout.write(text) }: CleanOptions = {}): Promise<number> {
+  const report = await cleanDeadRuns(ids)
+  const unknown = (ids ?? []).filter((id) => ![...report.cleaned, ...report.alive, ...report.failed].some((owner) => owner.id === id))
+  if (json) print(`${JSON.stringify({ ...report, unknown }, null, 2)}\n`)
+  else print(`${describe(report, unknown).join('\n')}\n`)
+  return report.failed.length > 0 ? 3 : 0
+}
+
+function describe({ cleaned, alive, failed }: CleanReport, unknown: readonly string[]): string[] {
+  const lines: string[] = []
+  for (const { id, removed } of cleaned) {
+    lines.push(`${id}: removed ${removed.length === 0 ? 'its record; nothing else was left' : `${removed.length} things`}`)
+    lines.push(...removed.map((what) => `  ${what}`))
+  }
+  for (const { id, ownerPid } of alive) lines.push(`${id}: is running (pid ${ownerPid}), not touched`)
+  for (const { id, problems } of failed) {
+    lines.push(`${id}: could not be removed`)
+    lines.push(...problems.map((problem) => `  ${problem}`))
+  }
+  lines.push(...unknown.map((id) => `${id}: not known; nothing to remove`))
+  return lines.length > 0 ? lines : ['nothing to clean']
+}
