@@ -136,6 +136,11 @@ describe('tokens', () => {
     ])
   })
 
+  test('a packet that ends where the token begins has no part in it, nor one that begins where it ends', () => {
+    const [before, only, after] = ['xx', 'TOKEN', 'yy'].map((text, i) => packet({ seq: 100 + [0, 2, 7][i]!, text }))
+    expect(findToken(reassemble([syn, before!, only!, after!]), 'TOKEN')).toEqual([{ offset: 2, packets: [only] }])
+  })
+
   test('are not found across a gap', () => {
     expect(findToken(reassemble([syn, first, packet({ seq: 106, text: 'EN' })]), 'TOKEN')).toEqual([])
   })
@@ -180,6 +185,16 @@ describe('connections', () => {
       packet({ seq: 51, ack: 16, ...back }),
     ])
     expect(only!.toServer.gaps).toEqual([{ start: 0, end: 5, reason: 'missing' }])
+  })
+
+  test('acknowledgements wrap too', () => {
+    const answers = [
+      packet({ flags: 'SA', seq: 50, ack: 0xfffffff1, ...back }),
+      packet({ seq: 51, ack: 4, ...back }),
+      packet({ seq: 51, ack: 0xfffffff8, ...back }),
+    ]
+    const [only] = connections([packet({ flags: 'S', seq: 0xfffffff0 }), ...answers])
+    expect(only!.toServer.gaps).toEqual([{ start: 0, end: 19, reason: 'missing' }])
   })
 
   test('lo counts once', () => {

@@ -183,7 +183,7 @@ describe('events', () => {
       status: 4,
     },
     parseSockets: { t: 1, netns: 'node', local: 'a:1', peer: 'b:2', mark: 0x539, uid: -1 },
-    parseLosses: { t: 1, netns: 'node', stream: 'packets', lost: 0 },
+    parseLosses: { t: 1, netns: 'node', stream: 'packets', lost: 3 },
   }
   const kinds = { parseConntrack: 'conntrack', parseSockets: 'socket', parseLosses: 'loss' }
 
