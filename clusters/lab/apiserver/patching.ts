@@ -1,5 +1,5 @@
 import { ApiError, badRequest, invalid, notFound, required, unsupportedMediaType } from './errors.ts'
-import { isObject, type Json, type JsonObject } from './json.ts'
+import { copy, isObject, type Json, type JsonObject } from './json.ts'
 import type { ClusterView } from './kinds/strategy.ts'
 import { applyConfig, type Owner } from './patch/apply.ts'
 import { jsonPatch } from './patch/json-patch.ts'
@@ -31,9 +31,10 @@ export function patchObject(
 ): KubeObject {
   const key = keyOf({ metadata: { name: ref.name, ...(resource.namespaced && ref.namespace && { namespace: ref.namespace }) } })
   const old = storage.get(resource, key)
-  if (options.type === 'apply') return apply(storage, cluster, resource, ref, old, patch as Json, options)
+  const change = copy(patch) as Json
+  if (options.type === 'apply') return apply(storage, cluster, resource, ref, old, change, options)
   if (!old) throw notFound(resource, ref.name)
-  const next = patched(resource, old as unknown as JsonObject, patch as Json, options.type ?? 'merge')
+  const next = patched(resource, old as unknown as JsonObject, change, options.type ?? 'merge')
   keepIdentity(next, old)
   return updateObject(storage, cluster, resource, next, options)
 }

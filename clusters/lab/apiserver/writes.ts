@@ -101,7 +101,21 @@ function incoming(resource: Resource, input: JsonObject): KubeObject {
   const { metadata, ...rest } = copy(input)
   const draft = { apiVersion, kind, metadata, ...rest } as unknown as KubeObject
   if (!resource.namespaced) delete draft.metadata.namespace
+  wholeSeconds(draft)
   return draft
+}
+
+const times = new Set([
+  ...['creationTimestamp', 'deletionTimestamp', 'lastTransitionTime', 'lastUpdateTime', 'lastProbeTime', 'lastHeartbeatTime', 'time'],
+  ...['startedAt', 'finishedAt', 'startTime', 'firstTimestamp', 'lastTimestamp'],
+])
+
+/** Times as metav1.Time has them. Clients that read times into dates send them back with milliseconds, which is no change. */
+function wholeSeconds(value: object): void {
+  for (const [key, inner] of Object.entries(value)) {
+    if (typeof inner === 'object' && inner !== null) wholeSeconds(inner)
+    else if (times.has(key) && typeof inner === 'string') (value as Record<string, unknown>)[key] = inner.replace(/\.\d+Z$/, 'Z')
+  }
 }
 
 function admitToNamespace(cluster: ClusterView, resource: Resource, { metadata }: KubeObject): void {

@@ -61,7 +61,7 @@ function mergeObject(live: JsonObject, config: JsonObject, schema: Schema | unde
 }
 
 function mergeValue(live: Json | undefined, config: Json, schema: Schema | undefined, path: string): Json {
-  if (isObject(config)) return schema?.atomic || !isObject(live) ? stripNulls(config) : mergeObject(live, config, schema, path)
+  if (isObject(config)) return schema?.atomic ? stripNulls(config) : mergeObject(isObject(live) ? live : {}, config, schema, path)
   if (!Array.isArray(config) || !schema?.list) return config
   const { list } = schema
   const idOf = (item: Json) => (list.keys ? itemKey(item, list) : JSON.stringify(item))
@@ -77,7 +77,7 @@ function mergeValue(live: Json | undefined, config: Json, schema: Schema | undef
   const byId = new Map(old.map((item) => [idOf(item), item]))
   const merged = config.map((item) => {
     const same = byId.get(idOf(item))
-    return isObject(item) && isObject(same) ? mergeObject(same, item, list.item, path) : item
+    return isObject(item) ? mergeObject(isObject(same) ? same : {}, item, list.item, path) : item
   })
   return [...merged, ...old.filter((item) => !seen.has(idOf(item)))]
 }
@@ -137,7 +137,7 @@ function withoutConflicts(
     const inner = key.startsWith('f:') ? field(schema, key.slice(2)) : schema?.list?.item
     const where = key.startsWith('f:') ? `${path}.${key.slice(2)}` : `${path}[${key.slice(2)}]`
     if (!isLeaf(set) && !isLeaf(mine)) result[key] = withoutConflicts(set, mine, liveInner, configInner, inner, where, onConflict)
-    else if (!equal(liveInner, configInner)) {
+    else if (!equal(liveInner, configInner) && !(isObject(configInner) && isEmpty(configInner) && isObject(liveInner))) {
       onConflict(where)
       delete result[key]
     }
