@@ -148,6 +148,32 @@ test('hostPath volumes: types, read-only, sockets, and what is missing', async (
   await api.gone('bad')
 })
 
+test('a container that cannot be made says why, is tried again, and can be deleted', async () => {
+  api.set(testPod({ name: 'unmade', node, container: { workingDir: '/no/where' } }))
+  const waiting = () => api.get('unmade').status?.containerStatuses?.[0]?.state.waiting
+  await api.until('it is said', () => waiting()?.reason === 'RunContainerError')
+  expect(waiting()?.message).toMatch(/^container main could not be started: .*cd.*\/no\/where/)
+  expect(api.get('unmade').status).toMatchObject({ phase: 'Pending', containerStatuses: [{ restartCount: 0 }] })
+  api.set(testPod({ name: 'root', node, spec: { securityContext: { runAsNonRoot: true } } }))
+  await api.until('it is refused', () => /runAsNonRoot/.test(api.get('root').status?.containerStatuses?.[0]?.state.waiting?.message ?? ''))
+  for (const name of ['unmade', 'root']) api.delete(name)
+  await Promise.all([api.gone('unmade'), api.gone('root')])
+  expect(readdirSync(node.hostPath('/run/everyhop/stage'))).toEqual([])
+})
+
+test('long lines are cut into parts, the last without an end is marked', async () => {
+  const { all } = await run("head -c 20000 /dev/zero | tr '\\0' x; echo; printf end")
+  const lines = all
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' ').slice(1))
+  expect(lines.map(([stream, tag, text]) => [stream, tag, text?.length])).toEqual([
+    ['stdout', 'P', 16384],
+    ['stdout', 'F', 20000 - 16384],
+    ['stdout', 'P', 3],
+  ])
+})
+
 test('mounts reach a container that asked for them, leave one that may send them, and stay away from others', async () => {
   await node.run(['mkdir', '-p', '/srv/shared'])
   const volumes = [{ name: 'shared', hostPath: { path: '/srv/shared' } }]

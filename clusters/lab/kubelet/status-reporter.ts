@@ -37,10 +37,10 @@ export class StatusReporter {
     await Promise.resolve()
     while (this.wanted && !this.closed) {
       this.wanted = false
-      const status = this.compute(this.former)
-      const text = JSON.stringify(status)
-      if (text === this.sent) continue
       try {
+        const status = this.compute(this.former)
+        const text = JSON.stringify(status)
+        if (text === this.sent) continue
         await this.send(status)
         this.sent = text
         this.former = status

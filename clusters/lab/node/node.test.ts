@@ -65,6 +65,7 @@ describe('a lab of two nodes', () => {
       '/var/lib/kubelet/x',
       '/run/netns/x',
       '/tmp/kh-x',
+      '/dev/shm/kh-x',
       '/etc/kh-x',
       '/usr/lib/kh-x',
     ]) {
@@ -179,6 +180,13 @@ test('what a killed owner left is removed by the registry', async () => {
   expect(existsSync(cgroup.trim())).toBe(false)
   expect(readdirSync(directory)).toEqual(['state'])
   rmSync(directory, { recursive: true })
+})
+
+test('a node can be torn down after its registry', async () => {
+  const lab = await startTestLab(['one'])
+  await lab.registry.teardown()
+  expect(processesOf(lab.registry.id)).toEqual([])
+  await lab.teardown()
 })
 
 test('startFabric can be torn down twice', async () => {

@@ -181,7 +181,11 @@ class NamespaceNode implements LabNode {
     }
     await removeCgroup(this.cgroup)
     rmSync(this.directory, { recursive: true, force: true, maxRetries: 3 })
-    this.registry.release({ kind: 'cgroup', path: this.cgroup })
-    this.registry.release({ kind: 'directory', path: this.directory })
+    try {
+      this.registry.release({ kind: 'cgroup', path: this.cgroup })
+      this.registry.release({ kind: 'directory', path: this.directory })
+    } catch {
+      // A registry that was torn down before has nothing to release.
+    }
   }
 }

@@ -1,4 +1,4 @@
-import { readFileSync, realpathSync } from 'node:fs'
+import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { Mount } from './fstab.ts'
 
@@ -30,6 +30,7 @@ export function nodeMounts(mnt: string): Mount[] {
     { source: 'sysfs', target: `${root}/sys`, type: 'sysfs', options: 'nosuid,nodev,noexec' },
     { source: '/sys/fs/cgroup', target: `${root}/sys/fs/cgroup`, options: 'rbind' },
     { source: '/dev', target: `${root}/dev`, options: 'rbind' },
+    ...(statSync('/dev/shm', { throwIfNoEntry: false })?.isDirectory() ? [own('/dev/shm', 'mode=1777')] : []),
     ...systemMounts().map((path) => ({ source: path, target: `${root}${path}`, options: 'rbind,ro' })),
     own('/run'),
     own('/tmp', 'mode=1777'),
