@@ -47,6 +47,7 @@ export interface Secured {
  * (only tls.Server does): the verification result must be read here.
  */
 export function acceptMtls(raw: Socket, context: tls.SecureContext, trustDomain: string, timeout: number): Promise<Secured> {
+  endTogether(raw)
   const socket = new tls.TLSSocket(raw, {
     isServer: true,
     secureContext: context,
@@ -75,6 +76,7 @@ export function acceptMtls(raw: Socket, context: tls.SecureContext, trustDomain:
  * Takes over `raw`: it is destroyed when the promise rejects (MtlsError).
  */
 export function connectMtls(raw: Socket, context: tls.SecureContext, expected: readonly string[], timeout: number): Promise<Secured> {
+  endTogether(raw)
   const socket = tls.connect({
     socket: raw,
     secureContext: context,
@@ -94,6 +96,11 @@ export function connectMtls(raw: Socket, context: tls.SecureContext, expected: r
     if (!peer) throw new MtlsError('identity error: the server certificate has no SPIFFE identity')
     return peer
   })
+}
+
+/** The connection below is not half-closed: a peer that goes away must be noticed by the session, whatever the socket was made for. */
+function endTogether(raw: Socket): void {
+  raw.allowHalfOpen = false
 }
 
 function handshake(
@@ -116,7 +123,7 @@ function handshake(
       raw.on('error', () => {})
       socket.destroy()
       raw.destroy()
-      reject(error instanceof MtlsError ? error : new MtlsError(`tls error: ${error?.message ?? 'handshake failed'}`))
+      reject(error instanceof MtlsError ? error : new MtlsError(`tls error: ${describe(error)}`))
     }
     const onError = (error: Error) => finish(error)
     const onClose = () => finish(new MtlsError('tls error: the peer closed during the handshake'))
@@ -131,6 +138,12 @@ function handshake(
       }
     })
   })
+}
+
+/** OpenSSL's reason and code without its internal addresses. */
+function describe(error: (Error & { code?: string; reason?: string }) | undefined): string {
+  if (!error) return 'handshake failed'
+  return error.reason && error.code ? `${error.reason} (${error.code})` : error.message
 }
 
 /** What OpenSSL found wrong with the peer's chain; Node has no public way to ask a server-side TLSSocket. */

@@ -32,7 +32,8 @@ export function inpodPlacement(netns: number, config: Config): Placement {
   const options = (type: number, address: Address) => ({
     mark: config.packetMark,
     reuseAddress: type === lib.SOCK_STREAM,
-    reusePort: config.inpodPortReuse,
+    // A port of the kernel's choice must be ours alone.
+    reusePort: config.inpodPortReuse && address.port !== 0,
     options: [
       ...(type === lib.SOCK_STREAM ? tcpOptions : []),
       ...(familyOf(address.address) === lib.AF_INET6
@@ -49,7 +50,7 @@ export function inpodPlacement(netns: number, config: Config): Placement {
     bindTcp(address) {
       const fd = socketInNetns(netns, familyOf(address.address), lib.SOCK_STREAM, options(lib.SOCK_STREAM, address))
       try {
-        if (keepSource) setTransparent(fd, familyOf(address.address), config.requireOriginalSource === true)
+        if (keepSource && isWildcard(address.address)) setTransparent(fd, familyOf(address.address), config.requireOriginalSource === true)
       } catch (error) {
         lib.c.close(fd)
         throw error
@@ -78,6 +79,8 @@ export function inpodPlacement(netns: number, config: Config): Placement {
     },
   }
 }
+
+const isWildcard = (address: string) => address === '::' || address === '0.0.0.0'
 
 function transparentOption(family: number): [number, number, number] {
   return family === lib.AF_INET6 ? [lib.SOL_IPV6, lib.IPV6_TRANSPARENT, 1] : [lib.SOL_IP, lib.IP_TRANSPARENT, 1]

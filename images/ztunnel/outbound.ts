@@ -59,9 +59,8 @@ async function openTunnel(context: ProxyContext, chosen: Chosen & { kind: 'hbone
   const open = () => connectHbone(context, chosen)
   const headers = connectHeaders(source, from, chosen.service)
   for (let attempt = 0; ; attempt++) {
-    const client = await context.pool.get(key, open)
     try {
-      return (await client.connect(chosen.authority, headers)).stream
+      return (await context.pool.use(key, open, (client) => client.connect(chosen.authority, headers))).stream
     } catch (error) {
       if (attempt > 0 || !(error instanceof HboneError && error.retryable)) throw error
     }

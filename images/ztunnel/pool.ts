@@ -6,6 +6,9 @@ export interface PoolOptions {
   readonly unusedRelease: number
 }
 
+/** So many connections that die before they can be used are enough. */
+const maxDead = 5
+
 interface Entry {
   readonly clients: Set<HboneClient>
   opening: Promise<HboneClient> | undefined
@@ -24,15 +27,20 @@ export class Pool {
     this.#options = options
   }
 
-  /** A connection with room for a tunnel. The caller opens its tunnel in the same turn, so that the room is not given away twice. */
-  async get(key: string, open: () => Promise<HboneClient>): Promise<HboneClient> {
-    for (;;) {
+  /**
+   * Runs `use` with a connection that has room for a tunnel. `use` opens its tunnel before it first waits, so that the room is not given away twice.
+   * @param open makes a connection when none has room
+   */
+  async use<T>(key: string, open: () => Promise<HboneClient>, use: (client: HboneClient) => Promise<T>): Promise<T> {
+    for (let dead = 0; dead < maxDead; ) {
       if (this.#closed) throw new Error('connection failed: the proxy is shutting down')
       const entry = this.#entry(key)
-      for (const client of entry.clients) if (this.#hasRoom(client)) return client
+      for (const client of entry.clients) if (this.#hasRoom(client)) return use(client)
       entry.opening ??= this.#open(key, entry, open)
-      await entry.opening
+      const opened = await entry.opening
+      if (!opened.usable) dead++
     }
+    throw new Error('connection failed: the server closes every connection at once')
   }
 
   async #open(key: string, entry: Entry, open: () => Promise<HboneClient>): Promise<HboneClient> {
@@ -47,7 +55,7 @@ export class Pool {
       client.onChange = () => {
         clearTimeout(timer)
         if (!client.usable) entry.clients.delete(client)
-        else if (client.streams === 0) timer = setTimeout(() => client.close(), this.#options.unusedRelease).unref()
+        else if (client.streams === 0) timer = setTimeout(() => client.streams === 0 && client.close(), this.#options.unusedRelease).unref()
         this.#forget(key, entry)
       }
       return client
