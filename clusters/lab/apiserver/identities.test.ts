@@ -1,0 +1,70 @@
+import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { connect } from 'node:tls'
+import { AuthenticationV1Api, CoreV1Api, KubeConfig } from '@kubernetes/client-node'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { pod, startTestServer, type TestServer } from './test-server.ts'
+
+let context: TestServer
+let server: TestServer['server']
+let kubeConfig: KubeConfig
+let core: CoreV1Api
+let namespace: TestServer['namespace']
+beforeAll(async () => {
+  context = await startTestServer()
+  ;({ server, kubeConfig, core, namespace } = context)
+})
+afterAll(() => context[Symbol.asyncDispose]())
+
+describe('identities', () => {
+  test('a token of a service account is known to the API and to TokenReview, while its pod lives', async () => {
+    const ns = await namespace()
+    const created = await core.createNamespacedPod({ namespace: ns, body: pod('a', { nodeName: 'node1' }) })
+    const boundObjectRef = { kind: 'Pod', apiVersion: 'v1', name: 'a', uid: created.metadata!.uid! }
+    const request = (audiences: string[]) =>
+      core.createNamespacedServiceAccountToken({
+        namespace: ns,
+        name: 'default',
+        body: { spec: { audiences, expirationSeconds: 600, boundObjectRef } },
+      })
+    const { status } = await request(['istio-ca'])
+    expect(status!.expirationTimestamp!.getTime()).toBeGreaterThan(Date.now() + 590_000)
+    const authentication = kubeConfig.makeApiClient(AuthenticationV1Api)
+    const review = async (token: string, audiences?: string[]) =>
+      (await authentication.createTokenReview({ body: { spec: { token, ...(audiences && { audiences }) } } })).status!
+    expect(await review(status!.token!, ['istio-ca', 'other'])).toMatchObject({
+      authenticated: true,
+      audiences: ['istio-ca'],
+      user: {
+        username: `system:serviceaccount:${ns}:default`,
+        groups: ['system:serviceaccounts', `system:serviceaccounts:${ns}`, 'system:authenticated'],
+        extra: { 'authentication.kubernetes.io/pod-name': ['a'], 'authentication.kubernetes.io/node-name': ['node1'] },
+      },
+    })
+    expect(await review(status!.token!)).toMatchObject({ authenticated: false, error: expect.stringContaining('audiences') })
+
+    const own = await request([])
+    const config = new KubeConfig()
+    config.loadFromClusterAndUser(kubeConfig.getCurrentCluster()!, { name: 'sa', token: own.status!.token! })
+    const client = config.makeApiClient(CoreV1Api)
+    expect((await client.listNamespacedPod({ namespace: ns })).items).toHaveLength(1)
+    await core.deleteNamespacedPod({ namespace: ns, name: 'a', gracePeriodSeconds: 0 })
+    await expect(client.listNamespacedPod({ namespace: ns })).rejects.toMatchObject({ code: 401 })
+    expect(await review(status!.token!, ['istio-ca'])).toMatchObject({ authenticated: false, error: expect.stringContaining('is gone') })
+    expect(await review('nonsense')).toMatchObject({ authenticated: false })
+  })
+
+  test('the certificate is of the CA and names the API as clients in the cluster do, on all listeners', async () => {
+    for (const [host, port] of [
+      ['127.0.0.1', server.ports[0]!],
+      ['::1', server.ports[1]!],
+    ] as const) {
+      const socket = connect({ host, port, ca: server.caPem, servername: 'kubernetes.default.svc' })
+      await once(socket, 'secureConnect')
+      const certificate = new X509Certificate(socket.getPeerCertificate().raw)
+      expect(certificate.checkHost('kubernetes.default.svc.cluster.local')).toBeDefined()
+      for (const ip of ['10.96.0.1', '127.0.0.1', '172.30.0.1']) expect(certificate.checkIP(ip)).toBeDefined()
+      socket.destroy()
+    }
+  })
+})
