@@ -16,7 +16,7 @@ import { parseLogs } from './parse/logs.ts'
 import { markersInPackets, markersInTraces } from './parse/markers.ts'
 import { parsePackets } from './parse/packets.ts'
 import { RuleTexts } from './parse/rule-texts.ts'
-import { readJson, readSnapshots, type SnapshotRules, type Snapshots } from './parse/snapshots.ts'
+import { readJson, readSnapshots, type Snapshots } from './parse/snapshots.ts'
 import { parseTraces } from './parse/traces.ts'
 
 export { EvidenceError } from './parse/error.ts'
