@@ -185,8 +185,6 @@ function nodeObservations(bundle: AnyBundle, node: string): Observation[] {
   ]
 }
 
-export type { SnapshotRules, Snapshots }
-
 const empty = Buffer.alloc(0)
 const allObservations = new WeakMap<AnyBundle, Observation[]>()
 const allPackets = new WeakMap<AnyBundle, Map<string, PacketObservation[]>>()
