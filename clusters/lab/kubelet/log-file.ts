@@ -4,13 +4,22 @@ import type { Readable } from 'node:stream'
 import type { LabNode } from '../node/node.ts'
 
 /** Nanoseconds between the Unix epoch and the start of the monotonic clock. */
-const epoch = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint()
+let epoch = realTime() - process.hrtime.bigint()
 
-/** Now, as RFC3339Nano in UTC. */
+/** Now, as RFC3339Nano in UTC: as fine as the monotonic clock, and never more than a millisecond from the wall clock. */
 export function rfc3339nano(): string {
-  const now = epoch + process.hrtime.bigint()
+  let now = epoch + process.hrtime.bigint()
+  if (Math.abs(Number(now / 1_000_000n) - Date.now()) > 1) {
+    // The wall clock was set.
+    now = BigInt(Date.now()) * 1_000_000n
+    epoch = now - process.hrtime.bigint()
+  }
   const seconds = new Date(Number(now / 1_000_000n)).toISOString().slice(0, 19)
   return `${seconds}.${(now % 1_000_000_000n).toString().padStart(9, '0')}Z`
+}
+
+function realTime(): bigint {
+  return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n
 }
 
 /** Longest part of a line that is written at once (containerd's max_container_log_line_size). */
