@@ -3,11 +3,12 @@ import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { modes } from '../redirect/modes.ts'
 import type { Log, Redirection } from '../redirect/redirection.ts'
-import { dataplaneModeLabel, defaultSelectors, isEligible, type Rules } from '../shared/eligibility.ts'
+import { dataplaneModeLabel, isEligible, type Rules } from '../shared/eligibility.ts'
 import type { AddEvent } from '../shared/event.ts'
 import type { AgentConfig } from './config.ts'
 import { Enroller } from './enroller.ts'
 import type { ClusterApi } from './kubernetes.ts'
+import type { Metrics } from './metrics.ts'
 import { NamespaceFinder, openNamespace } from './netns.ts'
 import { PluginServer } from './plugin-server.ts'
 import { PodStore } from './pods.ts'
@@ -35,14 +36,14 @@ export class Ambient {
   readonly #plugin: PluginServer
   readonly #started = Promise.withResolvers<void>()
 
-  constructor(config: AgentConfig, api: ClusterApi, log: Log, pluginLog: Log) {
+  constructor(config: AgentConfig, api: ClusterApi, log: Log, pluginLog: Log, metrics: Metrics) {
     this.#config = config
     this.#api = api
     this.#log = log
     const make = modes[config.redirectMode]
     if (!make) throw new Error(`AMBIENT_REDIRECT_MODE is ${JSON.stringify(config.redirectMode)}: expected ${Object.keys(modes).join(', ')}`)
     this.#rules = {
-      selectors: defaultSelectors,
+      selectors: config.selectors,
       excludeNamespaces: config.excludeNamespaces,
       systemNamespace: config.podNamespace,
     }
@@ -71,7 +72,12 @@ export class Ambient {
       rules: this.#rules,
       log,
     })
-    this.#plugin = new PluginServer({ directory: config.runDir, onAdd: (event) => this.#add(event), pluginLog })
+    this.#plugin = new PluginServer({
+      directory: config.runDir,
+      onAdd: (event) => this.#add(event),
+      onAnswer: (status) => metrics.count('istio_cni_plugin_requests_total', { response_code: String(status) }),
+      pluginLog,
+    })
   }
 
   /** Host state, plugin's sockets, pods, then proxies: the order of upstream. Resolves when pods can be enrolled. */

@@ -1,3 +1,6 @@
+import { parse } from 'yaml'
+import { defaultSelectors, type EnablementSelector } from '../shared/eligibility.ts'
+
 /** The agent's settings. Names of environment variables are upstream's, but for AMBIENT_REDIRECT_MODE. */
 export interface AgentConfig {
   readonly nodeName: string
@@ -7,6 +10,7 @@ export interface AgentConfig {
   readonly dnsCapture: boolean
   readonly ipv6: boolean
   readonly excludeNamespaces: readonly string[]
+  readonly selectors: readonly EnablementSelector[]
   readonly detectionRetry: boolean
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
   /** Directories, as this process sees them. */
@@ -21,6 +25,7 @@ export interface AgentConfig {
   readonly zdsSocket: string
   readonly daemonSet: string
   readonly healthPort: number
+  readonly metricsPort: number
   readonly probeAddress: { readonly v4: string | undefined; readonly v6: string | undefined }
   readonly forceIptables: string | undefined
   readonly serviceAccountDir: string
@@ -44,9 +49,12 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): A
   const levels = ['debug', 'info', 'warn', 'error'] as const
   const logLevel = levels.find((l) => l === (env.LOG_LEVEL || 'info'))
   if (!logLevel) problems.push(`LOG_LEVEL is ${JSON.stringify(env.LOG_LEVEL)}: expected ${levels.join(', ')}`)
-  const healthPort = Number(env.HEALTH_PORT || 8000)
-  if (!Number.isInteger(healthPort) || healthPort < 0 || healthPort > 65535)
-    problems.push(`HEALTH_PORT is ${JSON.stringify(env.HEALTH_PORT)}: expected a port number`)
+  const port = (name: string, fallback: number) => {
+    const value = Number(env[name] || fallback)
+    if (!Number.isInteger(value) || value < 0 || value > 65535)
+      problems.push(`${name} is ${JSON.stringify(env[name])}: expected a port number`)
+    return value
+  }
   const config: AgentConfig = {
     nodeName: need('NODE_NAME', 'the name of this node (downward API, spec.nodeName)'),
     podNamespace: env.POD_NAMESPACE || 'istio-system',
@@ -58,6 +66,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): A
       .split(',')
       .map((x) => x.trim())
       .filter((x) => x !== ''),
+    selectors: readSelectors(env.AMBIENT_ENABLEMENT_SELECTOR, problems),
     detectionRetry: flag('ENABLE_AMBIENT_DETECTION_RETRY', false),
     logLevel: logLevel ?? 'info',
     cniNetDir: env.MOUNTED_CNI_NET_DIR || '/host/etc/cni/net.d',
@@ -68,7 +77,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): A
     cniConfName: env.CNI_CONF_NAME || undefined,
     zdsSocket: env.ZDS_SERVER_SOCKET || '/var/run/ztunnel/ztunnel.sock',
     daemonSet: env.CNI_DAEMONSET_NAME || 'istio-cni-node',
-    healthPort,
+    healthPort: port('HEALTH_PORT', 8000),
+    metricsPort: port('MONITORING_PORT', 15014),
     probeAddress: { v4: env.HOST_PROBE_SNAT_IP || undefined, v6: env.HOST_PROBE_SNAT_IPV6 || undefined },
     forceIptables: env.FORCE_IPTABLES_BINARY || undefined,
     serviceAccountDir: env.SERVICE_ACCOUNT_DIR || '/var/run/secrets/kubernetes.io/serviceaccount',
@@ -79,4 +89,32 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): A
   }
   if (problems.length > 0) throw new Error(`settings of the CNI agent: ${problems.join('; ')}`)
   return config
+}
+
+/** AMBIENT_ENABLEMENT_SELECTOR: a list of selectors as YAML or JSON; both keys of each are written out, as upstream does. */
+function readSelectors(text: string | undefined, problems: string[]): readonly EnablementSelector[] {
+  if (!text) return defaultSelectors
+  try {
+    const list: unknown = parse(text)
+    if (Array.isArray(list) && list.every((s) => typeof s === 'object' && s !== null))
+      return list.map((s: EnablementSelector) => ({ podSelector: s.podSelector ?? {}, namespaceSelector: s.namespaceSelector ?? {} }))
+  } catch {
+    // Said below.
+  }
+  problems.push(`AMBIENT_ENABLEMENT_SELECTOR is ${JSON.stringify(text)}: expected a YAML list of {podSelector, namespaceSelector}`)
+  return defaultSelectors
+}
+
+/** Upstream's settings that ask for something that this agent does not do, each with what happens instead. */
+export function unsupported(env: Readonly<Record<string, string | undefined>>): string[] {
+  const table: [name: string, value: string, instead: string][] = [
+    ['AMBIENT_RECONCILE_POD_RULES_ON_STARTUP', 'false', 'rules of enrolled pods are always verified at start'],
+    ['CHAINED_CNI_PLUGIN', 'false', 'the plugin is chained to the primary one'],
+    ['NATIVE_NFTABLES', 'true', 'iptables is used'],
+    ['REPAIR_ENABLED', 'true', 'pods with sidecars are not looked at'],
+    ['ISTIO_OWNED_CNI_CONFIG', 'true', "the primary plugin's file is edited"],
+  ]
+  return table
+    .filter(([name, value]) => env[name] === value)
+    .map(([name, value, instead]) => `${name}=${value} is not supported: ${instead}`)
 }

@@ -1,16 +1,23 @@
-import { createServer } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** The agent's health port: `/healthz` while it runs, `/readyz` when pods can be enrolled. */
-export class Health {
-  ready = false
-  readonly #server = createServer((request, response) => {
-    const known = request.url === '/healthz' || request.url === '/readyz'
-    const status = known ? (request.url === '/healthz' || this.ready ? 200 : 503) : 404
-    response
-      .writeHead(status, { 'content-type': 'text/plain' })
-      .end(status === 200 ? 'ok\n' : status === 503 ? 'not ready\n' : 'not found\n')
-  })
+interface Page {
+  readonly status: number
+  readonly text: string
+}
+
+/** The agent's HTTP ports: a few fixed paths, each answered with plain text. */
+export class TextServer {
+  readonly #server: Server
+
+  /** @param pages path → what to answer with, asked for each request */
+  constructor(pages: Readonly<Record<string, () => Page>>) {
+    this.#server = createServer((request, response) => {
+      const path = (request.url ?? '').split('?', 1)[0] ?? ''
+      const { status, text } = pages[path]?.() ?? { status: 404, text: 'not found\n' }
+      response.writeHead(status, { 'content-type': 'text/plain; version=0.0.4' }).end(text)
+    })
+  }
 
   /** @param port 0: any free one @returns the port */
   async listen(port: number): Promise<number> {
@@ -24,5 +31,17 @@ export class Health {
   async close(): Promise<void> {
     this.#server.closeAllConnections()
     await new Promise((resolve) => this.#server.close(resolve))
+  }
+}
+
+/** The health port: `/healthz` while the agent runs, `/readyz` when pods can be enrolled. */
+export class Health extends TextServer {
+  ready = false
+
+  constructor() {
+    super({
+      '/healthz': () => ({ status: 200, text: 'ok\n' }),
+      '/readyz': () => (this.ready ? { status: 200, text: 'ok\n' } : { status: 503, text: 'not ready\n' }),
+    })
   }
 }

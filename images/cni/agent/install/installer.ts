@@ -1,7 +1,6 @@
 import { type FSWatcher, mkdirSync, rmSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import type { Log } from '../../redirect/redirection.ts'
-import { defaultSelectors } from '../../shared/eligibility.ts'
 import { runFiles } from '../../shared/event.ts'
 import type { AgentConfig } from '../config.ts'
 import { pluginName } from './conflist.ts'
@@ -22,7 +21,7 @@ export function pluginEntry(config: AgentConfig): Record<string, unknown> {
     plugin_log_level: config.logLevel,
     cni_agent_run_dir: config.runDir,
     ambient_enabled: config.ambientEnabled,
-    enablement_selectors: defaultSelectors,
+    enablement_selectors: config.selectors,
     exclude_namespaces: config.excludeNamespaces,
     pod_namespace: config.podNamespace,
     native_nftables: false,
