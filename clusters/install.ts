@@ -77,6 +77,28 @@ export async function deployApps(cluster: Cluster, topology: Topology, options: 
   })
 }
 
+/** Replaces the pods of one of the mesh's DaemonSets, as `kubectl rollout restart` does, and waits until the new ones are all there. @throws InstallError */
+export async function restartDaemonSet(cluster: Cluster, name: string, options: WaitOptions = {}): Promise<void> {
+  await withApi(cluster, async (api) => {
+    const collection = `/apis/apps/v1/namespaces/${meshNamespace}/daemonsets`
+    const annotations = { 'kubectl.kubernetes.io/restartedAt': new Date().toISOString() }
+    const patch = { spec: { template: { metadata: { annotations } } } }
+    const { metadata } = await api.json<KubernetesObject>('PATCH', `${collection}/${name}`, patch, 'application/merge-patch+json')
+    const rolledOut = (sets: KubernetesObject[]) =>
+      sets.some((set) => Number(set.metadata.generation) >= Number(metadata.generation) && isRolledOut(set, cluster.nodes.length)) ||
+      undefined
+    // The old ones drain; while they live their log and sockets belong to nobody.
+    const oldGone = (pods: KubernetesObject[]) =>
+      !pods.some((p) => p.metadata.labels?.app === name && p.metadata.deletionTimestamp) || undefined
+    try {
+      await api.until(collection, rolledOut, { ...options, fieldSelector: `metadata.name=${name}` })
+      await api.until(`/api/v1/namespaces/${meshNamespace}/pods`, oldGone, options)
+    } catch (error) {
+      throw await explained(api, `DaemonSet ${name}`, meshNamespace, (pod) => !isReady(pod), error as Error)
+    }
+  })
+}
+
 /** Removes the mesh: the DaemonSets first, while their service accounts still stand, so that the agents clean up after themselves. */
 export async function uninstallMesh(cluster: Cluster, options: MeshOptions): Promise<void> {
   const objects = meshManifests(options)

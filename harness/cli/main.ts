@@ -49,6 +49,22 @@ program
   })
 
 program
+  .command('mutate')
+  .description('seed faults, one at a time, and show which case and hop catches each')
+  .addOption(new Option('--provider <name>', 'what the cluster is made of').choices(['lab']).default('lab'))
+  .addOption(new Option('--mode <name>', 'redirection mode').choices(modeNames).default('inpod'))
+  .option('--release <name>', 'whose behaviour is followed', 'today')
+  .option('--topology <name>', 'a topology that ships with Everyhop, or a YAML file', 'two-nodes')
+  .option('--fault <glob>', 'only faults whose id matches; repeatable', collect, [])
+  .option('--list', 'print the faults and end', false)
+  .option('--out <dir>', 'where the bundles go (default: out/mutate-TIME)')
+  .option('--json', 'print as JSON', false)
+  .action(async (options) => {
+    const { mutateVerb } = await import('./mutate.ts')
+    exitCode = await mutateVerb(options)
+  })
+
+program
   .command('doctor')
   .description('what this machine lacks, and the fix')
   .option('--json', 'print as JSON', false)

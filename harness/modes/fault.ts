@@ -17,7 +17,7 @@ export interface CommandSeed {
   readonly kind: 'commands'
   /** In the namespace of every enrolled pod, or of every node. */
   readonly where: 'enrolled pods' | 'nodes'
-  /** Each an argv; `$ip` stands for the pod's address. */
+  /** Each an argv. On nodes, a command that names `$ip` or `$uid` is run once for each enrolled pod of the node. */
   readonly do: readonly (readonly string[])[]
   readonly undo: readonly (readonly string[])[]
 }
@@ -25,7 +25,11 @@ export interface CommandSeed {
 export interface PatchSeed {
   readonly kind: 'patch'
   readonly image: 'ztunnel' | 'cni'
-  /** File below `images/`, and the one place in it. */
+  readonly edits: readonly Edit[]
+}
+
+/** One place in a file below `images/`: `find` must be there exactly once. */
+export interface Edit {
   readonly file: string
   readonly find: string
   readonly replace: string

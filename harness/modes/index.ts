@@ -1,7 +1,11 @@
 import { casesOf } from '../matrix/cases.ts'
-import * as inpod from './inpod/path.ts'
+import type { Fault } from './fault.ts'
+import { faults as inpodFaults } from './inpod/faults.ts'
+import { path as inpodPath } from './inpod/path.ts'
+import { audit as inpodAudit } from './inpod/state.ts'
 import type { Path } from './path.ts'
 import type { BoundCase } from './place.ts'
+import type { Audit } from './state.ts'
 
 /** A mode as the harness sees it: what must be seen. */
 export interface Mode {
@@ -9,9 +13,11 @@ export interface Mode {
   /** The releases whose behaviour its tables describe. */
   readonly releases: readonly string[]
   readonly path: (c: BoundCase) => Path
+  readonly faults: readonly Fault[]
+  readonly audit: Audit
 }
 
-const modes: readonly Mode[] = [{ name: 'inpod', releases: ['today'], path: inpod.path }]
+const modes: readonly Mode[] = [{ name: 'inpod', releases: ['today'], path: inpodPath, faults: inpodFaults, audit: inpodAudit }]
 
 export const modeNames = modes.map((m) => m.name)
 
@@ -23,3 +29,5 @@ export function modeOf(name: string): Mode {
 }
 
 export const casesOfModes = (names: readonly string[]) => names.flatMap((name) => casesOf(modeOf(name).name))
+
+export const faultsOf = (name: string): readonly Fault[] => modeOf(name).faults

@@ -58,7 +58,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   let cluster: Cluster | undefined
   try {
     view.doing(`starting ${o.topology.nodes.length} nodes`)
-    cluster = await createCluster(o.provider, o.topology, (line) => view.doing(line))
+    cluster = await createCluster(o.provider, o.topology, { onProgress: (line) => view.doing(line), signal })
     stage(`cluster of ${o.topology.nodes.length} nodes`)
     const modes = [...new Set(o.cases.map((c) => c.mode))]
     for (const mode of modes) {

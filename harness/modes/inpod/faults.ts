@@ -1,4 +1,4 @@
-import type { CommandSeed, Fault, PatchSeed } from '../fault.ts'
+import type { CommandSeed, Edit, Fault, PatchSeed } from '../fault.ts'
 
 // Rule texts: facts inpod-mode 1.2, golden pod-iptables-save and node-host-rules-ipset. Positions are those of the golden, counted from 1.
 const sealed = 'mesh-to-mesh/other-node/pod-ip/http'
@@ -24,13 +24,8 @@ function replaced(table: string, chain: string, position: number, rule: string, 
   return { kind: 'commands', where: 'enrolled pods', do: [put(other)], undo: [put(rule)] }
 }
 
-const patched = (image: PatchSeed['image'], file: string, find: string, replace: string): PatchSeed => ({
-  kind: 'patch',
-  image,
-  file,
-  find,
-  replace,
-})
+const patched = (...edits: readonly Edit[]): PatchSeed => ({ kind: 'patch', image: 'ztunnel', edits })
+const edit = (file: string, find: string, replace: string): Edit => ({ file: `ztunnel/${file}`, find, replace })
 
 const redirectOut = '! -d 127.0.0.1/32 -p tcp -m mark ! --mark 0x539/0xfff -j REDIRECT --to-ports 15001'
 const redirectIn = '! -d 127.0.0.1/32 -p tcp -m tcp ! --dport 15008 -m mark ! --mark 0x539/0xfff -j REDIRECT --to-ports 15006'
@@ -141,7 +136,12 @@ export const faults: readonly Fault[] = [
   {
     id: 'probe-set-lost-its-entries',
     title: "the node's set of enrolled pods is empty",
-    seed: { kind: 'commands', where: 'nodes', do: [['ipset', 'flush', 'istio-inpod-probes-v4']], undo: [] },
+    seed: {
+      kind: 'commands',
+      where: 'nodes',
+      do: [['ipset', 'flush', 'istio-inpod-probes-v4']],
+      undo: [['ipset', 'add', 'istio-inpod-probes-v4', '$ip', 'comment', '$uid']],
+    },
     cases: [probe],
     breaks: { case: probe, hop: 'node-app/is-given-the-probe-address' },
   },
@@ -152,6 +152,60 @@ export const faults: readonly Fault[] = [
     cases: [probe],
     breaks: { case: probe, hop: 'node-app/passes-by-ztunnel' },
   },
+  {
+    id: 'plaintext-instead-of-hbone',
+    title: 'ztunnel dials servers of the mesh in clear',
+    seed: patched(
+      edit(
+        'outbound.ts',
+        "chosen.kind === 'hbone' ? await openTunnel(context, chosen, source, from) : await dial(context, chosen.to)",
+        "await dial(context, chosen.kind === 'hbone' ? target : chosen.to)",
+      ),
+    ),
+    cases: [sealed],
+    breaks: { case: sealed, hop: 'ztunnel-ztunnel/leaves-ztunnel-uncaptured' },
+  },
+  {
+    id: 'hbone-listener-missing',
+    title: 'ztunnel does not listen on 15008',
+    seed: patched(edit('proxy.ts', 'await proxy.#listen(ports.hbone, false, (socket) => proxy.#inbound(socket))', '')),
+    cases: [sealed],
+    breaks: { case: sealed, hop: 'ztunnel-ztunnel/leaves-ztunnel-uncaptured' },
+  },
+  {
+    id: 'source-not-kept',
+    title: "ztunnel dials the app from the pod's own address",
+    seed: patched(
+      edit('inpod-placement.ts', 'const keep = keepSource && source !== undefined && familyOf(source) === family', 'const keep = false'),
+    ),
+    cases: [entered],
+    breaks: { case: entered, hop: 'ztunnel-app/leaves-with-the-client-s-address' },
+  },
+  {
+    id: 'dialled-sockets-not-marked',
+    title: "ztunnel's own connections carry no mark",
+    seed: patched(edit('inpod-placement.ts', '        mark: config.packetMark,\n        options: keep', '        options: keep')),
+    cases: [passed],
+    breaks: { case: passed, hop: 'ztunnel-server/leaves-ztunnel-uncaptured' },
+  },
+  {
+    id: 'wrong-identity-shown',
+    title: "ztunnel speaks for one workload with another's certificate",
+    seed: patched(
+      edit(
+        'outbound.ts',
+        'await context.certificates.context(context.identity)',
+        "await context.certificates.context({ ...context.identity, serviceAccount: 'stranger' })",
+      ),
+    ),
+    cases: [sealed],
+    breaks: { case: sealed, hop: 'ztunnel-ztunnel/is-terminated-with-both-identities' },
+  },
+  {
+    id: 'policy-ignored',
+    title: 'ztunnel asks no policy',
+    seed: patched(edit('ward.ts', '    if (!own) return undefined', '    if (own || !own) return undefined')),
+    cases: [denied],
+    breaks: { case: denied, hop: 'ztunnel-ztunnel/is-refused-by-policy' },
+  },
 ]
-
-export { denied, patched }

@@ -1,0 +1,78 @@
+import { writeFileSync } from 'node:fs'
+import { join, matchesGlob } from 'node:path'
+import { styleText } from 'node:util'
+import { loadTopology } from '../../clusters/topology.ts'
+import { faultsOf } from '../modes/index.ts'
+import { type Caught, mutate } from '../mutate/mutate.ts'
+import { newRunName } from '../run/run.ts'
+import { ProgressView } from './progress.ts'
+import { usage } from './run.ts'
+
+export interface MutateArguments {
+  readonly provider: 'lab'
+  readonly mode: string
+  readonly release: string
+  readonly topology: string
+  readonly fault: readonly string[]
+  readonly list: boolean
+  readonly out?: string
+  readonly json: boolean
+}
+
+/** `everyhop mutate`. @returns 0 when the traffic caught every fault, 1 when one got through, 2 or 3 as everywhere */
+export async function mutateVerb(args: MutateArguments): Promise<number> {
+  const faults = faultsOf(args.mode).filter((f) => args.fault.length === 0 || args.fault.some((glob) => matchesGlob(f.id, glob)))
+  if (faults.length === 0) return usage(`no fault of mode ${args.mode} matches ${args.fault.join(' ')}; everyhop mutate --list shows all`)
+  if (args.list) {
+    process.stdout.write(`${faults.map((f) => `${f.id.padEnd(34)}${f.title}`).join('\n')}\n`)
+    return 0
+  }
+  const out = args.out ?? join('out', `mutate-${newRunName()}`)
+  const progress = new ProgressView(process.stderr)
+  const ending = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort(new Error('interrupted')))
+  const told: string[] = []
+  try {
+    const caught = await mutate(
+      { ...args, topology: loadTopology(args.topology), faults, out },
+      (c, ms) => progress.say(`${c.fault}: ${c.traffic ? `caught at ${c.traffic.hop}` : 'NOT caught'} (${(ms / 1000).toFixed(1)} s)`),
+      (what) => progress.doing(what),
+      ending.signal,
+    )
+    progress.end()
+    writeFileSync(
+      join(out, 'mutations.json'),
+      `${JSON.stringify({ schema: 1, mode: args.mode, release: args.release, provider: args.provider, faults: caught }, null, 1)}\n`,
+    )
+    told.push(args.json ? JSON.stringify(caught, null, 1) : tableText(caught, { colour: process.stdout.isTTY === true }))
+    process.stdout.write(`${told.join('\n')}\n`)
+    return caught.every((c) => c.traffic) ? 0 : 1
+  } catch (error) {
+    progress.end()
+    process.stderr.write(`everyhop: ${(error as Error).message}\n`)
+    return 3
+  } finally {
+    process.stderr.write(`the bundles are in ${out}\n`)
+  }
+}
+
+/** The kill matrix: fault, what caught it by traffic, whether that is the hop that was expected, and whether the state audit saw it too. */
+export function tableText(caught: readonly Caught[], { colour }: { colour: boolean }): string {
+  const mark = (text: string, style: Parameters<typeof styleText>[0]) => (colour ? styleText(style, text, { validateStream: false }) : text)
+  const width = Math.max(...caught.map((c) => c.fault.length))
+  const rows = caught.map((c) => {
+    const name = c.fault.padEnd(width)
+    const audit = c.audit ? 'audit too' : 'audit no '
+    if (!c.traffic) return `${mark('✗', 'red')} ${name}  ${audit}  NOT CAUGHT: ${c.why}`
+    const asExpected = c.traffic.hop === c.expected.hop && c.traffic.case === c.expected.case
+    const where = `${c.traffic.case} at ${c.traffic.hop}`
+    return `${mark('✓', 'green')} ${name}  ${audit}  ${where}${asExpected ? '' : mark(` (expected ${c.expected.case} at ${c.expected.hop})`, 'yellow')}`
+  })
+  const byTraffic = caught.filter((c) => c.traffic)
+  const atHop = byTraffic.filter((c) => c.traffic!.hop === c.expected.hop && c.traffic!.case === c.expected.case)
+  return [
+    ...rows,
+    '',
+    `${byTraffic.length} of ${caught.length} faults caught by traffic, ${atHop.length} at the hop that was expected; ${caught.filter((c) => c.audit).length} seen by the state audit`,
+  ].join('\n')
+}

@@ -1,0 +1,177 @@
+import { mkdirSync, rmSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { attachCluster } from '../../clusters/attach.ts'
+import type { Cluster } from '../../clusters/cluster.ts'
+import { createCluster } from '../../clusters/create.ts'
+import { meshImages } from '../../clusters/images.ts'
+import { deployApps, installMesh, restartDaemonSet } from '../../clusters/install.ts'
+import type { Topology } from '../../clusters/topology.ts'
+import { observations } from '../evidence/bundle.ts'
+import type { TopologyRecord } from '../evidence/topology-record.ts'
+import { judgeBundle } from '../judge/bundle.ts'
+import type { CaseVerdict } from '../judge/verdict.ts'
+import type { Case } from '../matrix/cases.ts'
+import type { Fault, PatchSeed } from '../modes/fault.ts'
+import { casesOfModes, modeOf } from '../modes/index.ts'
+import { Batch } from '../run/batch.ts'
+import { phasesOf } from '../run/phases.ts'
+import { resolveTopology } from '../run/resolve.ts'
+import { patchedCopy, runCommands } from './seed.ts'
+
+export interface MutateOptions {
+  readonly provider: 'lab'
+  readonly mode: string
+  readonly release: string
+  readonly topology: Topology
+  readonly faults: readonly Fault[]
+  /** Gets one bundle a fault. */
+  readonly out: string
+}
+
+/** What became of one fault. */
+export interface Caught {
+  readonly fault: string
+  readonly title: string
+  /** By what the traffic did: the case and hop that failed. */
+  readonly traffic: { readonly case: string; readonly hop: string } | undefined
+  /** The case and hop that were expected to, before the run. */
+  readonly expected: { readonly case: string; readonly hop: string }
+  /** By comparing kernel state, traffic left aside. */
+  readonly audit: boolean
+  /** Why the traffic did not catch it. */
+  readonly why?: string
+}
+
+type PatchFault = Fault & { readonly seed: PatchSeed }
+const isPatch = (fault: Fault): fault is PatchFault => fault.seed.kind === 'patch'
+
+/**
+ * Seeds each fault into a running cluster, makes the requests that must catch it, and takes it away again. Begins with a clean round of all
+ * those requests: a case that fails without a fault proves nothing.
+ */
+export async function mutate(
+  o: MutateOptions,
+  onFault: (caught: Caught, milliseconds: number) => void,
+  doing: (what: string) => void,
+  signal: AbortSignal,
+): Promise<Caught[]> {
+  const out = resolve(o.out)
+  mkdirSync(out, { recursive: true })
+  let copies = ''
+  const prepare = (directory: string) => {
+    copies = join(directory, 'patched')
+    for (const fault of o.faults.filter(isPatch)) {
+      mkdirSync(join(copies, fault.id), { recursive: true })
+      patchedCopy(fault, join(copies, fault.id))
+    }
+  }
+  doing('starting the cluster')
+  await using cluster = await createCluster(o.provider, o.topology, { signal, prepare })
+  doing('installing the mesh')
+  await installMesh(cluster, { mode: o.mode, release: o.release })
+  await deployApps(cluster, o.topology)
+  const round = new Round(cluster, o, out)
+
+  doing('a clean round')
+  const wanted = casesOfModes([o.mode]).filter((c) => o.faults.some((f) => f.cases.some((name) => c.id === `${o.mode}/${name}`)))
+  const clean = await round.run('clean', wanted)
+  const dirty = clean.verdicts.find((v) => v.verdict !== 'pass')
+  if (dirty)
+    throw new Error(
+      `without any fault, ${dirty.id} is ${dirty.verdict}: ${dirty.reason}; nothing can be proven on this ground (see ${join(out, 'clean')})`,
+    )
+  if (clean.drift > 0) throw new Error(`without any fault, the state audit finds ${clean.drift} differences (see ${join(out, 'clean')})`)
+
+  const caught: Caught[] = []
+  for (const fault of o.faults) {
+    signal.throwIfAborted()
+    doing(fault.id)
+    const started = performance.now()
+    const cases = wanted.filter((c) => fault.cases.some((name) => c.id === `${o.mode}/${name}`))
+    const { verdicts, drift } = await round.withFault(fault, copies, () => round.run(fault.id, cases))
+    const result = resultOf(fault, o.mode, verdicts, drift)
+    caught.push(result)
+    onFault(result, performance.now() - started)
+  }
+  return caught
+}
+
+function resultOf(fault: Fault, mode: string, verdicts: readonly CaseVerdict[], drift: number): Caught {
+  const short = (id: string) => id.slice(mode.length + 1)
+  const failed = verdicts.filter((v) => v.verdict === 'fail' && v.brokenHop)
+  const best = failed.find((v) => short(v.id) === fault.breaks.case) ?? failed[0]
+  const why = verdicts.map((v) => `${short(v.id)}: ${v.verdict}${v.reason ? `: ${v.reason}` : ''}`).join('; ')
+  return {
+    fault: fault.id,
+    title: fault.title,
+    traffic: best && { case: short(best.id), hop: best.brokenHop! },
+    expected: fault.breaks,
+    audit: drift > 0,
+    ...(best ? {} : { why }),
+  }
+}
+
+/** Rounds of requests on one cluster, each with a bundle of its own. */
+class Round {
+  readonly #cluster: Cluster
+  readonly #o: MutateOptions
+  readonly #out: string
+
+  constructor(cluster: Cluster, options: MutateOptions, out: string) {
+    this.#cluster = cluster
+    this.#o = options
+    this.#out = out
+  }
+
+  async run(name: string, cases: readonly Case[]): Promise<{ verdicts: readonly CaseVerdict[]; drift: number }> {
+    const { mode, release } = this.#o
+    const directory = join(this.#out, name)
+    rmSync(directory, { recursive: true, force: true })
+    const topology = await this.#topology()
+    const cluster = attachCluster(this.#cluster.handle)
+    const batch = new Batch({ run: name, cluster, topology, mode, release, cases, directory })
+    await batch.open()
+    try {
+      for (const phase of phasesOf(cases)) {
+        await batch.enter(phase)
+        for (const step of phase.steps) await batch.step(step)
+        await batch.leave(phase)
+      }
+    } finally {
+      await batch.close()
+    }
+    const { verdicts, bundle } = judgeBundle(directory)
+    return { verdicts, drift: modeOf(mode).audit(observations(bundle), topology, 'before').length }
+  }
+
+  /** Puts the fault in place, does the work, and takes the fault away again whatever happened. */
+  async withFault<T>(fault: Fault, copies: string, work: () => Promise<T>): Promise<T> {
+    if (isPatch(fault)) return this.#withPatch(fault, join(copies, fault.id), work)
+    const { seed } = fault
+    if (seed.kind !== 'commands') throw new Error(`fault ${fault.id}: unknown seed`)
+    const topology = await this.#topology()
+    await runCommands(this.#cluster, topology, seed, 'do')
+    try {
+      return await work()
+    } finally {
+      await runCommands(this.#cluster, topology, seed, 'undo')
+    }
+  }
+
+  async #withPatch<T>(fault: PatchFault, copy: string, work: () => Promise<T>): Promise<T> {
+    const original = meshImages.find((i) => i.source === `images/${fault.seed.image}`)
+    if (!original) throw new Error(`fault ${fault.id}: there is no image ${fault.seed.image}`)
+    await this.#cluster.loadImages([{ ...original, source: join(copy, original.source) }])
+    try {
+      await restartDaemonSet(this.#cluster, fault.seed.image)
+      return await work()
+    } finally {
+      await this.#cluster.loadImages([original])
+      await restartDaemonSet(this.#cluster, fault.seed.image)
+    }
+  }
+
+  #topology(): Promise<TopologyRecord> {
+    return resolveTopology(this.#cluster.handle, this.#o.topology)
+  }
+}

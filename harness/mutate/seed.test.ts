@@ -1,0 +1,42 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { casesOfModes, faultsOf, modeNames } from '../modes/index.ts'
+import { patchedCopy } from './seed.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'everyhop-patch-'))
+afterAll(() => rmSync(directory, { recursive: true }))
+
+describe.for([...modeNames])('faults of mode %s', (mode) => {
+  const faults = faultsOf(mode)
+  const ids = new Set(casesOfModes([mode]).map((c) => c.id))
+
+  test('there are at least twelve, each with an id of its own', () => {
+    expect(faults.length).toBeGreaterThanOrEqual(12)
+    expect(new Set(faults.map((f) => f.id)).size).toBe(faults.length)
+  })
+
+  test.for(faults.map((f) => [f.id, f] as const))('%s names cases that exist, and expects one of them to catch it', ([, fault]) => {
+    for (const name of fault.cases) expect(ids).toContain(`${mode}/${name}`)
+    expect(fault.cases).toContain(fault.breaks.case)
+  })
+
+  test.for(faults.flatMap((f) => (f.seed.kind === 'patch' ? [[f.id, { ...f, seed: f.seed }] as const] : [])))(
+    '%s finds its place in the code',
+    ([id, fault]) => {
+      expect(() => patchedCopy(fault, join(directory, id))).not.toThrow()
+    },
+  )
+})
+
+test('a place that is not there is said with the file', () => {
+  const fault = {
+    id: 'x',
+    title: '',
+    cases: [],
+    breaks: { case: '', hop: '' },
+    seed: { kind: 'patch', image: 'ztunnel', edits: [{ file: 'ztunnel/ward.ts', find: 'no such text', replace: '' }] },
+  } as const
+  expect(() => patchedCopy(fault, join(directory, 'none'))).toThrow('fault x: "no such text" is 0 times in images/ztunnel/ward.ts')
+})

@@ -1,0 +1,73 @@
+import { once } from 'node:events'
+import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import type { AttachedCluster } from '../../clusters/attach.ts'
+import type { TopologyRecord } from '../evidence/topology-record.ts'
+import type { CommandSeed, Fault, PatchSeed } from '../modes/fault.ts'
+
+const repository = resolve(import.meta.dirname, '../..')
+
+/** A fault that could not be put in place, or not taken away again. */
+export class SeedError extends Error {
+  override name = 'SeedError'
+}
+
+/** Finds a pod's namespace on its node by a process of its cgroup, and runs a command in it. */
+const IN_POD = `uid=$1; shift
+for p in /proc/[0-9]*; do
+  if grep -q "pod$uid" $p/cgroup 2>/dev/null; then exec nsenter --net=$p/ns/net -- "$@"; fi
+done
+echo "no process of pod $uid" >&2; exit 1`
+
+/** Runs the commands of a seed, one way or the other, everywhere that it names. */
+export async function runCommands(
+  cluster: Pick<AttachedCluster, 'nodes'>,
+  topology: TopologyRecord,
+  seed: CommandSeed,
+  way: 'do' | 'undo',
+): Promise<void> {
+  await Promise.all(
+    cluster.nodes.map(async (node) => {
+      const pods = topology.pods.filter((p) => p.enrolled && p.node === node.name)
+      for (const argv of seed[way]) {
+        if (seed.where === 'enrolled pods') for (const pod of pods) await runOn(node, ['sh', '-c', IN_POD, 'sh', pod.uid, ...argv])
+        else if (argv.some((word) => word.includes('$'))) {
+          for (const pod of pods)
+            await runOn(
+              node,
+              argv.map((word) => word.replace('$ip', pod.ip).replace('$uid', pod.uid)),
+            )
+        } else await runOn(node, argv)
+      }
+    }),
+  )
+}
+
+async function runOn(node: AttachedCluster['nodes'][number], argv: readonly string[]): Promise<void> {
+  const child = node.spawn(argv)
+  let stderr = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
+  child.stdin?.end()
+  const [code] = (await once(child, 'close')) as [number | null]
+  if (code !== 0)
+    throw new SeedError(`node ${node.name}: ${argv.filter((w) => w !== IN_POD).join(' ')}: exit code ${code}: ${stderr.trim()}`)
+}
+
+/**
+ * Makes a patched copy of all images' sources for one fault.
+ * @param directory is made; the copy's `images/` is in it
+ * @throws SeedError when a place to patch is not there exactly once: the fault must be written anew for this code
+ */
+export function patchedCopy(fault: Fault & { readonly seed: PatchSeed }, directory: string): void {
+  cpSync(join(repository, 'images'), join(directory, 'images'), { recursive: true })
+  symlinkSync(join(repository, 'node_modules'), join(directory, 'node_modules'))
+  for (const edit of fault.seed.edits) {
+    const file = join(directory, 'images', edit.file)
+    const parts = readFileSync(file, 'utf8').split(edit.find)
+    if (parts.length !== 2)
+      throw new SeedError(`fault ${fault.id}: "${edit.find}" is ${parts.length - 1} times in images/${edit.file}, it must be there once`)
+    writeFileSync(file, parts.join(edit.replace))
+  }
+}
