@@ -129,11 +129,6 @@ export function findResource(gvr: Gvr): Resource | undefined {
   return byPath.get(pathOf(gvr))
 }
 
-/** The resource of an object by its apiVersion and kind. @returns undefined for what is not served */
-export function resourceOf(apiVersion: string, kind: string): Resource | undefined {
-  return byKind.get(`${apiVersion}/${kind}`)
-}
-
 export const allResources: readonly Resource[] = Object.values(resources)
 
 /** `v1` or `apps/v1`. */
@@ -141,4 +136,3 @@ export const apiVersionOf = (gvr: Gvr) => (gvr.group ? `${gvr.group}/${gvr.versi
 
 const pathOf = (gvr: Gvr) => `${gvr.group}/${gvr.version}/${gvr.resource}`
 const byPath = new Map(allResources.map((r) => [pathOf(r), r]))
-const byKind = new Map(allResources.map((r) => [`${apiVersionOf(r)}/${r.kind}`, r]))
