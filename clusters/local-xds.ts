@@ -95,9 +95,8 @@ function service(from: Service): object {
     namespace,
     hostname: hostname(from),
     vips: vips.map((ip) => `/${ip}`),
-    ports: Object.fromEntries(
-      tcpPorts(from).map((p) => [p.port, typeof p.targetPort === 'number' ? p.targetPort : p.targetPort ? 0 : p.port]),
-    ),
+    // A map, so that ports stay numbers in YAML; 0: each pod's own, by name.
+    ports: new Map(tcpPorts(from).map((p) => [p.port, typeof p.targetPort === 'string' ? 0 : (p.targetPort ?? p.port)])),
     subjectAltNames: [],
   }
 }

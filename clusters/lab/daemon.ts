@@ -9,19 +9,31 @@ const say = (message: FromDaemon) => {
 }
 const problem = (error: unknown) => say({ say: 'problem', message: error instanceof Error ? error.message : String(error) })
 
-const machinery = new Machinery(options, Registry.open(options.id), problem)
+const registry = Registry.open(options.id)
+const machinery = new Machinery(options, registry, problem)
 let ending: Promise<void> | undefined
 
 /** Once, whatever asks for it first. What is left when this fails is the registry's to remove. */
-function end(code: number): void {
+function end(code: number): Promise<void> {
   ending ??= machinery.stop().catch((error) => {
     problem(error)
     code = 1
   })
-  void ending.then(() => process.exit(code))
+  return ending.then(() => process.exit(code))
 }
 
-process.on('disconnect', () => end(0))
+/** The run is dead and will not remove the rest of what it owned. */
+async function orphaned(): Promise<void> {
+  ending ??= machinery
+    .stop()
+    .catch(() => {})
+    .then(() => registry.teardown())
+    .catch(() => {})
+  await ending
+  process.exit(1)
+}
+
+process.on('disconnect', orphaned)
 process.on('SIGTERM', () => end(0))
 process.on('SIGINT', () => {})
 process.on('uncaughtException', (error) => {

@@ -29,6 +29,7 @@ export class Machinery {
   private readonly registry: Registry
   private readonly onError: (error: Error) => void
   private readonly images = new Map<string, { argv: readonly string[] }>()
+  private starting: Promise<unknown> | undefined
   private fabric: Fabric | undefined
   private api: ApiServer | undefined
   private dns: DnsServer | undefined
@@ -44,7 +45,13 @@ export class Machinery {
     this.onError = onError
   }
 
-  async start(onProgress: (line: string) => void): Promise<{ nodes: ReadyNode[]; kubeconfig: string }> {
+  start(onProgress: (line: string) => void): Promise<{ nodes: ReadyNode[]; kubeconfig: string }> {
+    const starting = this.startAll(onProgress)
+    this.starting = starting
+    return starting
+  }
+
+  private async startAll(onProgress: (line: string) => void): Promise<{ nodes: ReadyNode[]; kubeconfig: string }> {
     const { registry, options } = this
     const fabric = await startFabric({ registry })
     this.fabric = fabric
@@ -103,6 +110,8 @@ export class Machinery {
 
   /** Idempotent, also after a start that failed half way. Goes on to the end whatever fails, then throws the first failure. */
   async stop(): Promise<void> {
+    // What is being made must be there before it can be taken down.
+    await this.starting?.catch(() => {})
     const failures: unknown[] = []
     const attempt = async (work: () => unknown) => {
       try {
