@@ -4,7 +4,7 @@
  *
  *     node harness/evidence/collector.ts NODE [RING]
  *
- * RING: packet ring of each namespace in MB, 4 unless told.
+ * RING: packet ring of each namespace in MB, 6 unless told.
  */
 import { setPriority } from 'node:os'
 import { createInterface } from 'node:readline'
@@ -13,16 +13,16 @@ import { PipeOutput } from './collect/output.ts'
 import { defaultRing } from './collect/packet-ring.ts'
 import type { CollectorCommand } from './protocol.ts'
 
-const [, , node, ringMegabytes = '4'] = process.argv
+const [, , node, ringMegabytes = '6'] = process.argv
 if (!node || !/^[1-9]\d{0,3}$/.test(ringMegabytes)) {
   console.error('usage: collector.ts NODE [RING]\nRING: packet ring of each namespace, 1 to 9999 MB')
   process.exit(2)
 }
 const ring = { ...defaultRing, blocks: (Number(ringMegabytes) << 20) / defaultRing.blockSize }
 
-// Woken late, it would ask for sockets that are gone.
+// Woken late, it would ask for sockets that are gone. Not much higher: the kernel's own workers, which hand over events, have the normal one.
 try {
-  setPriority(-10)
+  setPriority(-4)
 } catch {
   console.error('collector: no higher priority allowed, going on without')
 }

@@ -38,7 +38,7 @@ export class CollectorSession implements AsyncDisposable {
    * @param onEvidence told of every piece of evidence once it is in its file
    * @param ring packet ring of each namespace, MB of kernel memory; more for traffic that comes in large bursts
    */
-  constructor(node: Pick<ClusterNode, 'name' | 'runProgram'>, bundle: string, onEvidence?: EvidenceListener, ring = 4) {
+  constructor(node: Pick<ClusterNode, 'name' | 'runProgram'>, bundle: string, onEvidence?: EvidenceListener, ring = 6) {
     this.node = node.name
     this.#writer = new EvidenceWriter(bundle, node.name, onEvidence)
     const child = node.runProgram('harness/evidence/collector.ts', [node.name, String(ring)])

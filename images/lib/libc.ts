@@ -20,6 +20,9 @@ export const c = {
   sendmsg: libc.func('int64_t sendmsg(int fd, const void *header, int flags)'),
   mmap: libc.func('void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)'),
   munmap: libc.func('int munmap(void *address, size_t length)'),
+  /** For the calling thread when `pid` is 0. */
+  sched_getaffinity: libc.func('int sched_getaffinity(int pid, size_t length, _Out_ void *mask)'),
+  sched_setaffinity: libc.func('int sched_setaffinity(int pid, size_t length, const void *mask)'),
   clock_gettime: libc.func('int clock_gettime(int clock, _Out_ void *time)'),
   umount2: libc.func('int umount2(const char *target, int flags)'),
 }

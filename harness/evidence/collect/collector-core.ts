@@ -125,7 +125,7 @@ export class Collector {
   }
 
   async #mark(marker: string): Promise<void> {
-    const results = await Promise.allSettled(Array.from(this.#watched.values(), (netns) => netns.mark(marker)))
+    const results = await Promise.allSettled(Array.from(this.#watched.values(), (netns) => netns.mark(marker, netns.label === nodeLabel)))
     this.#flush()
     this.#output.line(frameKind.markers, { id: marker })
     const silent = results.flatMap((result) => (result.status === 'rejected' ? [(result.reason as Error).message] : []))

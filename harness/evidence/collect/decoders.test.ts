@@ -177,20 +177,22 @@ test('destroyed sockets are those of `ss -E`, with mark and owner; an IPv4 peer 
   const monitor = tool('ss', '-E', '-t', '-n', '-H')
   const got: DestroyedSocket[] = []
   pod.sh('nft -f -', traceRules())
-  const sockets = new Sockets(pod.fd, (socket) => got.push(socket))
   const traces = openTraces(pod.fd)
-  closing.push(sockets, traces)
-  const drainTraces = () =>
+  const readTraces = () =>
     traces.drain((type, body) => {
       const trace = decodeTrace(type, body, () => 'dev')
       if (trace) sockets.onTrace(trace)
     })
-  traces.watch(drainTraces)
-  sockets.watch(drainTraces)
-  await pod.listen('::', 8081, (socket) => socket.end('x'), 0x539)
+  const sockets = new Sockets(pod.fd, readTraces, (socket) => got.push(socket))
+  closing.push(sockets, traces)
+  traces.watch(readTraces)
+  sockets.watch()
+  await pod.listen('::', 8081, (socket) => socket.on('error', () => {}).end('x'), 0x539)
   const exchange = async () => {
     const client = await pod.connect('127.0.0.1', 8081, { mark: 0x123 })
     const port = client.localPort!
+    // While both sockets live.
+    readTraces()
     const closed = new Promise((resolve) => client.on('close', resolve))
     client.resume()
     await closed
@@ -224,6 +226,14 @@ test('destroyed sockets are those of `ss -E`, with mark and owner; an IPv4 peer 
   expect(ours).toContainEqual({ local: `127.0.0.1:${port}`, peer: '127.0.0.1:8081', mark: 0x123, uid: 0 })
   // An accepted socket has its listener's mark.
   expect(ours).toContainEqual({ local: '127.0.0.1:8081', peer: `127.0.0.1:${port}`, mark: 0x539, uid: 0 })
+
+  // Reset by its own program, a socket forgets its ends; the traces remember.
+  const reset = await pod.connect('127.0.0.1', 8081, { mark: 0x124 })
+  const resetPort = reset.localPort!
+  readTraces()
+  reset.on('error', () => {}).resetAndDestroy()
+  await eventually(() => got.some(({ local }) => local === `127.0.0.1:${resetPort}`))
+  expect(got).toContainEqual({ local: `127.0.0.1:${resetPort}`, peer: '127.0.0.1:8081', mark: 0x124, uid: 0 })
   expect(sockets.takeLost()).toBe(0)
 }, 30_000)
 

@@ -71,9 +71,11 @@ export class NetlinkSocket {
     this.#stop = watchReadable(this.#fd, onReadable)
   }
 
-  /** Hands over all that is queued now. */
-  drain(onMessage: MessageHandler): void {
-    for (let length = this.#receive(); length > 0; length = this.#receive()) {
+  /** Hands over all that is queued now, or the messages of at most `limit` reads: what is left wakes the watcher again. */
+  drain(onMessage: MessageHandler, limit = Number.POSITIVE_INFINITY): void {
+    for (let reads = 0; reads < limit; reads++) {
+      const length = this.#receive()
+      if (length === 0) return
       for (let at = 0; at + header <= length; ) {
         const size = buffer.readUInt32LE(at)
         if (size < header || at + size > length) break

@@ -32,15 +32,18 @@ const header = {
 } as const
 
 export interface RingSize {
-  /** Bytes of a block; a whole GSO packet (64 KB and headers) must fit several times. */
+  /** Bytes of a block; a whole GSO packet (64 KB and headers) must fit. */
   readonly blockSize: number
   readonly blocks: number
   /** A block with packets in it is handed over after this time even when it is not full, milliseconds. */
   readonly retireAfter: number
 }
 
-/** 4 MB of kernel memory a namespace: a node has some twenty namespaces. */
-export const defaultRing: RingSize = { blockSize: 256 << 10, blocks: 16, retireAfter: 8 }
+/**
+ * 6 MB of kernel memory a namespace. A block is handed over every 12 ms even when it holds one packet, so blocks are time as well as room: the collector may be kept from
+ * its work for half a second. A longer time would make markers slower.
+ */
+export const defaultRing: RingSize = { blockSize: 128 << 10, blocks: 48, retireAfter: 12 }
 
 /** One packet in the ring; `data` is a view that is valid only until the handler returns. */
 export interface RingPacket {

@@ -1,4 +1,5 @@
-import { AF_INET, AF_INET6 } from '../../../images/lib/libc.ts'
+import { AF_INET, AF_INET6, c, check, SOCK_STREAM, SOL_SOCKET } from '../../../images/lib/libc.ts'
+import { socketInNetns } from '../../../images/lib/netns.ts'
 import { endpointText } from './address.ts'
 import { attributes, NETLINK_SOCK_DIAG, NetlinkSocket } from './netlink.ts'
 import { traceTable } from './trace-rules.ts'
@@ -9,9 +10,12 @@ const SKNLGRP_INET_TCP_DESTROY = 1
 const SKNLGRP_INET6_TCP_DESTROY = 3
 const SOCK_DIAG_BY_FAMILY = 20
 const INET_DIAG_MARK = 15
+const SO_COOKIE = 57
 const IPPROTO_TCP = 6
-/** struct inet_diag_msg: id (ports, addresses) at 4, uid at 64, attributes behind 72 bytes. */
+const TCP_SYN_RECV = 3
+/** struct inet_diag_msg: id (ports, addresses, cookie) at 4, uid at 64, attributes behind 72 bytes. */
 const id = 4
+const cookieAt = 44
 const uidAt = 64
 const messageLength = 72
 /** Connections remembered while they live; beyond that the oldest are forgotten. */
@@ -27,18 +31,28 @@ export interface DestroyedSocket {
 }
 
 /**
- * TCP sockets of one namespace as the kernel destroys them. The destroy event tells the two ends but neither mark nor owner (the kernel fills those only for requests, measured on 6.18), so
- * both are learnt while the socket lives: each time a packet of a connection is traced at the start of output the socket behind it is asked for by its ends. When it is already gone, the mark of
- * that very packet stands in: at priority -400 no rule has run yet, and the kernel copies SO_MARK (of a listener, for a SYN-ACK) into each packet that a socket sends.
+ * TCP sockets of one namespace as the kernel destroys them. The destroy event tells neither mark nor owner (the kernel fills those only for requests, measured on 6.18), and not even the two ends
+ * when the socket was reset by its own program (SO_LINGER 0). So these are learnt while the socket lives: each time a packet of a connection is traced at the start of output the socket behind it is
+ * asked for by its ends, and remembered by its cookie (one that resets itself before it could be asked leaves no line). When it is already gone, the mark of that very packet stands in: at priority -400 no rule has run yet, and the kernel copies SO_MARK (of a
+ * listener, for a SYN-ACK) into each packet that a socket sends.
  */
 export class Sockets {
   readonly #events: NetlinkSocket
   readonly #lookup: NetlinkSocket
+  readonly #readTraces: () => void
   readonly #onDestroyed: (socket: DestroyedSocket) => void
-  readonly #known = new Map<string, { mark: number; uid: number }>()
+  /** Sockets that answered, by cookie, which the kernel gives only once. */
+  readonly #answered = new Map<string, DestroyedSocket>()
+  /** Marks of first packets, by ends. */
+  readonly #marks = new Map<string, { readonly mark: number; readonly answered: boolean }>()
+  readonly #probes = new Map<string, () => void>()
+  readonly #netns: number
   #unknown = 0
 
-  constructor(netns: number, onDestroyed: (socket: DestroyedSocket) => void) {
+  /** @param readTraces hands over to onTrace() all that is queued: a packet of a socket was traced before the socket was destroyed */
+  constructor(netns: number, readTraces: () => void, onDestroyed: (socket: DestroyedSocket) => void) {
+    this.#netns = netns
+    this.#readTraces = readTraces
     this.#onDestroyed = onDestroyed
     this.#events = new NetlinkSocket(netns, NETLINK_SOCK_DIAG, [SKNLGRP_INET_TCP_DESTROY, SKNLGRP_INET6_TCP_DESTROY], 2 << 20)
     try {
@@ -57,27 +71,55 @@ export class Sockets {
     this.#unknown = 0
   }
 
-  /** @param before runs before events are read: whatever was traced earlier must be known by then */
-  watch(before: () => void): void {
-    this.#events.watch(() => {
-      before()
-      this.drain()
-    })
+  /** Hands over destroyed sockets as they come, until close(). */
+  watch(): void {
+    this.#events.watch(() => this.drain())
   }
 
   /** Hands over what is queued now. */
   drain(): void {
+    // Ask for sockets while they are there; then once more, for what was traced and destroyed since.
+    this.#readTraces()
+    const events: Buffer[] = []
     this.#events.drain((type, body) => {
-      if (type !== SOCK_DIAG_BY_FAMILY || body.length < messageLength) return
-      const key = ends(body)
-      const [local, peer] = key
-      const found = this.#known.get(key.join(' '))
-      this.#known.delete(key.join(' '))
-      // Never connected (listeners), or a connection of before the watch that was torn down meanwhile.
-      if (body.readUInt16BE(id + 2) === 0) return
-      if (found) this.#onDestroyed({ local, peer, ...found })
-      else this.#unknown++
+      if (type === SOCK_DIAG_BY_FAMILY && body.length >= messageLength) events.push(Buffer.from(body.subarray(0, messageLength)))
     })
+    if (events.length > 0) this.#readTraces()
+    for (const event of events) this.#destroyed(event)
+  }
+
+  #destroyed(body: Buffer): void {
+    const cookie = cookieOf(body)
+    const [local, peer] = ends(body)
+    const key = `${local} ${peer}`
+    const answered = this.#answered.get(cookie)
+    const traced = this.#marks.get(key)
+    this.#answered.delete(cookie)
+    this.#marks.delete(key)
+    const onSeen = this.#probes.get(cookie)
+    if (onSeen) {
+      this.#probes.delete(cookie)
+      onSeen()
+    } else if (answered) this.#onDestroyed(answered)
+    // Never connected (listeners), or reset by its own program before it could be asked for.
+    else if (body.readUInt16BE(id + 2) === 0) return
+    else if (traced) this.#onDestroyed({ local, peer, mark: traced.mark, uid: -1 })
+    else this.#unknown++
+  }
+
+  /**
+   * Makes a socket that does nothing and destroys it. The kernel tells of destroyed sockets later, from a queue of the processor that freed them; when `onSeen` is called,
+   * what was destroyed on this processor before has been handed over.
+   */
+  probe(onSeen: () => void): void {
+    const fd = socketInNetns(this.#netns, AF_INET, SOCK_STREAM)
+    const cookie = Buffer.alloc(8)
+    try {
+      check('getsockopt', c.getsockopt(fd, SOL_SOCKET, SO_COOKIE, cookie, [8] as unknown as number), 'SO_COOKIE')
+      this.#probes.set(cookie.toString('latin1'), onSeen)
+    } finally {
+      c.close(fd)
+    }
   }
 
   /** Takes note of a traced packet: the first line of a walk through our own output chain. */
@@ -90,31 +132,28 @@ export class Sockets {
     const addresses = isV6 ? nh.subarray(8, 40) : nh.subarray(12, 20)
     const half = addresses.length / 2
     const key = `${endpointText(addresses.subarray(0, half), th.readUInt16BE(0))} ${endpointText(addresses.subarray(half), th.readUInt16BE(2))}`
-    const known = this.#known.get(key)
     const isSyn = (th[13]! & 0x02) !== 0
-    if (known && !isSyn && known.uid >= 0) return
-    this.#remember(key, { mark: trace.mark, uid: -1 })
-    const id = Buffer.alloc(48)
-    th.copy(id, 0, 0, 4)
-    addresses.copy(id, 4, 0, half)
-    addresses.copy(id, 20, half)
-    id.fill(0xff, 40)
-    const answer = this.#lookup.ask(SOCK_DIAG_BY_FAMILY, request(isV6 ? AF_INET6 : AF_INET, id))
-    // A listener's half-open child (state 3, SYN_RECV) has no owner yet.
-    if (answer && ends(answer).join(' ') === key && answer[1] !== 3) this.#learn(answer)
+    if (!isSyn && this.#marks.get(key)?.answered) return
+    const socketId = Buffer.alloc(48)
+    th.copy(socketId, 0, 0, 4)
+    addresses.copy(socketId, 4, 0, half)
+    addresses.copy(socketId, 20, half)
+    socketId.fill(0xff, 40)
+    const answer = this.#lookup.ask(SOCK_DIAG_BY_FAMILY, request(isV6 ? AF_INET6 : AF_INET, socketId))
+    const found = answer !== undefined && ends(answer).join(' ') === key && this.#learn(answer)
+    remember(this.#marks, key, { mark: trace.mark, answered: found })
   }
 
-  #learn(body: Buffer): void {
-    if (body.readUInt16BE(id + 2) === 0) return
+  /** @returns whether all is known now */
+  #learn(body: Buffer): boolean {
+    const [local, peer] = ends(body)
     const mark = attributes(body, messageLength).get(INET_DIAG_MARK)
-    // TIME_WAIT and the like have no mark to show.
-    if (mark) this.#remember(ends(body).join(' '), { mark: mark.readUInt32LE(0), uid: body.readUInt32LE(uidAt) })
-  }
-
-  #remember(key: string, value: { mark: number; uid: number }): void {
-    this.#known.delete(key)
-    this.#known.set(key, value)
-    if (this.#known.size > memory) this.#known.delete(this.#known.keys().next().value!)
+    // Listeners; TIME_WAIT and the like have no mark to show.
+    if (body.readUInt16BE(id + 2) === 0 || !mark) return false
+    // Half open: its child inherits cookie and mark, but has no owner yet.
+    const isHalfOpen = body[1] === TCP_SYN_RECV
+    remember(this.#answered, cookieOf(body), { local, peer, mark: mark.readUInt32LE(0), uid: isHalfOpen ? -1 : body.readUInt32LE(uidAt) })
+    return !isHalfOpen
   }
 
   /** Destroy events that were dropped, or whose mark nobody knows any more. */
@@ -138,6 +177,17 @@ function request(family: number, socketId: Buffer): Buffer {
   b.writeUInt32LE(0xffffffff, 4)
   socketId.copy(b, 8)
   return b
+}
+
+/** Adds at the end, and forgets the oldest when there are too many. */
+function remember<T>(map: Map<string, T>, key: string, value: T): void {
+  map.delete(key)
+  map.set(key, value)
+  if (map.size > memory) map.delete(map.keys().next().value!)
+}
+
+function cookieOf(body: Buffer): string {
+  return body.toString('latin1', cookieAt, cookieAt + 8)
 }
 
 function ends(body: Buffer): [local: string, peer: string] {

@@ -8,14 +8,20 @@ import type { NetlinkSocket } from './netlink.ts'
 import type { Output } from './output.ts'
 import type { RingSize } from './packet-ring.ts'
 import { type PacketFile, Packets } from './packets.ts'
+import { onEachProcessor } from './processors.ts'
 import { Sockets } from './sockets.ts'
 import { decodeTrace, openTraces } from './traces.ts'
 
 /** How long a marker may take through the streams of a namespace, milliseconds. */
 const markerTimeout = 2000
 
+/** Events read in a row before packets have their turn: rings are short, netlink queues are long. */
+const batch = 100
+
+type Marked = 'packets' | 'traces' | 'sockets'
+
 interface PendingMarker {
-  readonly missing: Set<'packets' | 'traces'>
+  readonly missing: Set<Marked>
   readonly done: () => void
 }
 
@@ -51,16 +57,22 @@ export class WatchedNetns {
       this.#interfaces = keep(new Interfaces(this.fd, (learnt) => output.line(frameKind.interfaces, { netns: label, ...learnt })))
       this.#traces = keep(openTraces(this.fd))
       this.#conntrack = keep(openConntrack(this.fd))
-      this.#sockets = keep(new Sockets(this.fd, (socket) => output.line(frameKind.sockets, { netns: label, ...socket })))
+      this.#sockets = keep(
+        new Sockets(
+          this.fd,
+          () => this.#drainTraces(),
+          (socket) => output.line(frameKind.sockets, { netns: label, ...socket }),
+        ),
+      )
       this.#marker = keep(new MarkerSocket(this.fd))
       this.#packets = keep(new Packets(this.fd, label, ring, this.#interfaces, file, output, (marker) => this.#seen(marker, 'packets')))
     } catch (error) {
       this.close()
       throw error
     }
-    this.#traces.watch(() => this.#drainTraces())
-    this.#conntrack.watch(() => this.#drainConntrack())
-    this.#sockets.watch(() => this.#drainTraces())
+    this.#traces.watch(() => this.#drainTraces(batch))
+    this.#conntrack.watch(() => this.#drainConntrack(batch))
+    this.#sockets.watch()
   }
 
   /** To be called when the trace rules stand: what is lost counts from here. */
@@ -68,7 +80,7 @@ export class WatchedNetns {
     this.#sockets.learnPresent()
   }
 
-  #drainTraces(): void {
+  #drainTraces(limit?: number): void {
     const t = nowMicros()
     let lines = ''
     const markers: string[] = []
@@ -79,31 +91,35 @@ export class WatchedNetns {
       this.#sockets.onTrace(trace)
       const marker = markerInTrace(trace.nh, trace.th)
       if (marker !== undefined) markers.push(marker)
-    })
+    }, limit)
     if (lines) this.#output.send(frameKind.traces, lines)
     for (const marker of markers) this.#seen(marker, 'traces')
   }
 
-  #drainConntrack(): void {
+  #drainConntrack(limit?: number): void {
     const t = nowMicros()
     let lines = ''
     this.#conntrack.drain((type, body, flags) => {
       const event = decodeConntrack(type, body, flags)
       if (event) lines += `${JSON.stringify({ t, netns: this.label, ...event })}\n`
-    })
+    }, limit)
     if (lines) this.#output.send(frameKind.conntrack, lines)
   }
 
-  #seen(marker: string, stream: 'packets' | 'traces'): void {
+  #seen(marker: string, stream: Marked): void {
     const pending = this.#pending.get(marker)
     if (!pending?.missing.delete(stream) || pending.missing.size > 0) return
     pending.done()
   }
 
-  /** Sends a marker over lo; resolves when both its packet and its trace line came out of the streams. Rejects naming what did not, after two seconds. */
-  async mark(marker: string): Promise<void> {
+  /**
+   * Sends a marker over lo and destroys a socket; resolves when the packet, its trace line and the socket came out of the streams.
+   * Rejects naming what did not, after two seconds.
+   * @param everyProcessor one socket on each processor: events of destroyed sockets wait in a queue for each, which all namespaces share
+   */
+  async mark(marker: string, everyProcessor = false): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const missing = new Set<'packets' | 'traces'>(['packets', 'traces'])
+    const missing = new Set<Marked>(['packets', 'traces', 'sockets'])
     this.#pending.set(marker, { missing, done: resolve })
     const timer = setTimeout(
       () =>
@@ -111,6 +127,16 @@ export class WatchedNetns {
       markerTimeout,
     )
     try {
+      let probes = 0
+      const probe = () => {
+        probes++
+        this.#sockets.probe(() => {
+          probes--
+          if (probes === 0) this.#seen(marker, 'sockets')
+        })
+      }
+      if (everyProcessor) onEachProcessor(probe)
+      else probe()
       this.#marker.send(marker)
       await promise
     } finally {
