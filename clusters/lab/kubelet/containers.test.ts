@@ -144,8 +144,15 @@ test('hostPath volumes: types, read-only, sockets, and what is missing', async (
   await api.until('the mount failed', () =>
     api.events.some((e) => /volume "x": hostPath type check failed: \/srv\/none is not a Socket/.test(String(e.message))),
   )
-  api.delete('bad')
-  await api.gone('bad')
+  const { spec } = testPod({
+    name: 'bad',
+    node,
+    spec: { volumes: [{ name: 'y', hostPath: { path: '/proc/none/x', type: 'DirectoryOrCreate' } }] },
+  })
+  api.set({ ...testPod({ name: 'worse', node }), spec })
+  await api.until('the mount failed', () => api.events.some((e) => /volume "y": ENOENT.*\/proc\/none/.test(String(e.message))))
+  for (const name of ['bad', 'worse']) api.delete(name)
+  await Promise.all([api.gone('bad'), api.gone('worse')])
 })
 
 test('a container that cannot be made says why, is tried again, and can be deleted', async () => {

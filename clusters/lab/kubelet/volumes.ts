@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, lstatSync, mkdirSync, type Stats, statSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { V1HostPathVolumeSource, V1Volume } from '@kubernetes/client-node'
+import { makeDirectories } from '../node/directories.ts'
 import type { LabNode } from '../node/node.ts'
 import type { KubeletApi } from './api.ts'
 import { writeAtomically } from './atomic-directory.ts'
@@ -126,9 +127,9 @@ export class PodVolumes {
   private hostPath({ path, type = '' }: V1HostPathVolumeSource): { source: string; isFile: boolean } {
     const real = this.node.hostPath(path)
     const found = stat(real)
-    if (!found && (type === '' || type === 'DirectoryOrCreate')) mkdirSync(real, { recursive: true, mode: 0o755 })
+    if (!found && (type === '' || type === 'DirectoryOrCreate')) makeDirectories(real)
     if (!found && type === 'FileOrCreate') {
-      mkdirSync(dirname(real), { recursive: true })
+      makeDirectories(dirname(real))
       writeFileSync(real, '', { mode: 0o644 })
     }
     const is = stat(real)

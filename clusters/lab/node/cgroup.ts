@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { makeDirectories } from './directories.ts'
 
 /**
  * Where cgroups of this host are made: the cgroup2 hierarchy (pure, or `unified` beside version 1), else version 1's `pids`.
@@ -15,7 +16,7 @@ export function cgroupRoot(): string {
 }
 
 export function makeCgroup(path: string): void {
-  mkdirSync(path, { recursive: true })
+  makeDirectories(path)
 }
 
 /** Pids (as this process sees them) in the cgroup and in those below it; nothing if it is not there. */

@@ -149,6 +149,7 @@ test('a node that cannot be made says why and leaves nothing', async () => {
   const lab = await startTestLab([])
   const options = { name: 'bad', index: 3, directory: lab.directory, registry: lab.registry, fabric: lab.fabric }
   await expect(startNode({ ...options, address: 'not-an-address' })).rejects.toThrow(/not-an-address/)
+  await expect(startNode({ ...options, directory: '/proc/nowhere' })).rejects.toThrow(/ENOENT.*\/proc\/nowhere\/bad/)
   await expect(startNode({ ...options, name: 'Bad_Name' })).rejects.toThrow(/DNS label/)
   expect(readdirSync(lab.directory)).toEqual(['state'])
   expect(processesOf(lab.registry.id)).toEqual([lab.fabric.pid])

@@ -113,7 +113,8 @@ class NamespaceNode implements LabNode {
     this.registry.register({ kind: 'directory', path: this.directory })
     makeCgroup(this.cgroup)
     const { name, directory } = this
-    mkdirSync(join(directory, 'mnt'), { recursive: true })
+    mkdirSync(directory)
+    mkdirSync(join(directory, 'mnt'))
     writeFileSync(join(directory, 'fstab'), fstab(nodeMounts(join(directory, 'mnt'))))
     const namespaces = ['--net', '--mount', '--pid', '--uts', '--ipc']
     this.parent = spawn('unshare', [...namespaces, '--fork', 'sh', '-c', initScript({ name, directory })], {
