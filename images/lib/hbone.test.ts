@@ -151,6 +151,18 @@ test('after GOAWAY no tunnel is opened any more, and those that are open end wel
   expect(await text(stream)).toBe('last')
 })
 
+test('a server that retires the connection at once has not looked: the tunnel may be asked for elsewhere', async () => {
+  const socket = await connection((secured) =>
+    serveHbone(
+      secured,
+      hboneDefaults,
+      () => {},
+      () => {},
+    ).close(),
+  )
+  await expect(client(socket).connect('10.0.0.1:80', {})).rejects.toMatchObject({ retryable: true })
+})
+
 test('a server that dies fails those who wait for an answer', async () => {
   const { socket, server } = await ours(() => {})
   const waiting = client(socket).connect('10.0.0.1:80', {})

@@ -1,3 +1,5 @@
+import { defaultTrustDomain } from '../lib/identity.ts'
+
 /** What ztunnel is told by its environment. Names and defaults are upstream's (Istio ztunnel, src/config.rs). */
 export interface Config {
   /** ZDS socket of the node agent. */
@@ -108,7 +110,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     serviceAccount: text('SERVICE_ACCOUNT', ''),
     clusterId: text('CLUSTER_ID', 'Kubernetes'),
     network: text('NETWORK', ''),
-    trustDomain: text('TRUST_DOMAIN', 'cluster.local'),
+    trustDomain: text('TRUST_DOMAIN', defaultTrustDomain),
     clusterDomain: text('CLUSTER_DOMAIN', 'cluster.local'),
     resolvConf: text('RESOLV_CONF', '/etc/resolv.conf'),
     release: text('MESH_RELEASE', 'today'),

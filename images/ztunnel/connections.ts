@@ -17,6 +17,7 @@ export interface Tracked {
 export class Connections {
   readonly #live = new Set<Tracked>()
   readonly #idle = new Set<() => void>()
+  #beginning = 0
 
   get size(): number {
     return this.#live.size
@@ -27,9 +28,24 @@ export class Connections {
     return {
       release: () => {
         this.#live.delete(connection)
-        if (this.#live.size === 0) for (const resolve of [...this.#idle]) resolve()
+        this.#checkIdle()
       },
     }
+  }
+
+  /** Counts something that is being set up and is no connection yet, until `work` is done: a drain waits for it too. */
+  async during<T>(work: Promise<T>): Promise<T> {
+    this.#beginning++
+    try {
+      return await work
+    } finally {
+      this.#beginning--
+      this.#checkIdle()
+    }
+  }
+
+  #checkIdle(): void {
+    if (this.#live.size + this.#beginning === 0) for (const resolve of [...this.#idle]) resolve()
   }
 
   /** Upstream's form in the config dump (`workloadState.<uid>.connections`). */
@@ -57,7 +73,7 @@ export class Connections {
 
   /** Resolves when there is none left. */
   async idle(): Promise<void> {
-    if (this.#live.size === 0) return
+    if (this.#live.size + this.#beginning === 0) return
     await new Promise<void>((resolve) => {
       const done = () => {
         this.#idle.delete(done)

@@ -33,7 +33,7 @@ export async function handleInbound(context: ProxyContext, raw: Socket, onServer
     const server = serveHbone(
       socket,
       hboneOptions(context.config),
-      (request) => void serveRequest(context, { from, at, peer }, request),
+      (request) => void context.connections.during(serveRequest(context, { from, at, peer }, request)),
       (error) => context.access.refused('inbound', from, at, `http2 error: ${error.message}`),
     )
     onServer(server)

@@ -44,11 +44,16 @@ export function inpodPlacement(netns: number, config: Config): Placement {
   })
   const keepSource = config.requireOriginalSource !== false
   let closed = false
+  // The descriptor's number may be another file's by now.
+  const namespace = () => {
+    if (closed) throw new Error('the pod is gone')
+    return netns
+  }
   return {
     wildcard: ipv6 ? '::' : '0.0.0.0',
     loopbacks: ipv6 && loopbackHasIpv6(netns) ? ['127.0.0.1', '::1'] : ['127.0.0.1'],
     bindTcp(address) {
-      const fd = socketInNetns(netns, familyOf(address.address), lib.SOCK_STREAM, options(lib.SOCK_STREAM, address))
+      const fd = socketInNetns(namespace(), familyOf(address.address), lib.SOCK_STREAM, options(lib.SOCK_STREAM, address))
       try {
         if (keepSource && isWildcard(address.address)) setTransparent(fd, familyOf(address.address), config.requireOriginalSource === true)
       } catch (error) {
@@ -57,11 +62,11 @@ export function inpodPlacement(netns: number, config: Config): Placement {
       }
       return fd
     },
-    bindUdp: (address) => socketInNetns(netns, familyOf(address.address), lib.SOCK_DGRAM, options(lib.SOCK_DGRAM, address)),
+    bindUdp: (address) => socketInNetns(namespace(), familyOf(address.address), lib.SOCK_DGRAM, options(lib.SOCK_DGRAM, address)),
     dial(to, source) {
       const family = familyOf(to.address)
       const keep = keepSource && source !== undefined && familyOf(source) === family
-      const fd = socketInNetns(netns, family, lib.SOCK_STREAM, {
+      const fd = socketInNetns(namespace(), family, lib.SOCK_STREAM, {
         mark: config.packetMark,
         options: keep ? [...tcpOptions, transparentOption(family)] : tcpOptions,
         ...(keep && { bind: { address: source, port: 0 } }),

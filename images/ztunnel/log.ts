@@ -78,6 +78,8 @@ export function stdoutWriter(): (line: string) => void {
     process.stdout.write(batch)
     batch = ''
   }
+  // A reader that went away must not end the data plane.
+  process.stdout.on('error', () => {})
   process.on('exit', () => batch !== '' && flush())
   return (line) => {
     if (batch === '') setImmediate(flush)

@@ -9,6 +9,7 @@ import { Connections } from './connections.ts'
 import type { ProxyContext } from './context.ts'
 import type { ResolverConfig } from './dns/names.ts'
 import { DnsServer } from './dns/server.ts'
+import { closeGently } from './hand-over.ts'
 import { handleInbound } from './inbound.ts'
 import type { Log } from './log.ts'
 import { handleOutbound } from './outbound.ts'
@@ -42,6 +43,7 @@ export class PodProxy {
   readonly #stop = new AbortController()
   readonly #recheck = () => this.connections.recheck()
   readonly #dns: DnsServer | undefined
+  #draining = false
 
   private constructor(shared: Shared, name: WorkloadName, placement: Placement) {
     const { config } = shared
@@ -63,8 +65,8 @@ export class PodProxy {
     const proxy = new PodProxy(shared, name, placement)
     shared.certificates.hold(proxy.identity)
     try {
-      await proxy.#listen(ports.outbound, true, (socket) => void handleOutbound(proxy.#context, socket))
-      await proxy.#listen(ports.plaintext, true, (socket) => void handlePlaintext(proxy.#context, socket))
+      await proxy.#listen(ports.outbound, true, (socket) => void proxy.connections.during(handleOutbound(proxy.#context, socket)))
+      await proxy.#listen(ports.plaintext, true, (socket) => void proxy.connections.during(handlePlaintext(proxy.#context, socket)))
       await proxy.#listen(ports.hbone, false, (socket) => proxy.#inbound(socket))
       await proxy.#dns?.start()
     } catch (error) {
@@ -100,15 +102,23 @@ export class PodProxy {
   }
 
   #inbound(socket: Socket): void {
+    const handshake = Promise.withResolvers<void>()
+    void this.connections.during(handshake.promise)
     void handleInbound(this.#context, socket, (server) => {
       this.#servers.add(server)
+      // Too late for a tunnel here: the peer is told at once, and asks elsewhere.
+      if (this.#draining) server.close()
+      handshake.resolve()
       void server.closed.then(() => this.#servers.delete(server))
-    })
+    }).finally(handshake.resolve)
   }
 
-  /** Stops accepting and tells HBONE peers (GOAWAY); resolves when the last connection has ended by itself. */
+  /** Stops accepting, without losing what has arrived, and tells HBONE peers (GOAWAY); resolves when the last connection has ended by itself. */
   async drain(): Promise<void> {
-    this.#closeListeners()
+    this.#draining = true
+    const listeners = this.#listeners.splice(0)
+    await closeGently(listeners)
+    this.#dns?.close()
     for (const server of this.#servers) server.close()
     await this.connections.idle()
     this.#context.pool.close()

@@ -5,8 +5,6 @@ export interface Release {
   readonly workloadInfoRequired: boolean
   /** A deleted pod's proxy finishes its connections first (1.21) instead of stopping at once. */
   readonly drainDeletedPods: boolean
-  /** DNS queries are forwarded from the pod's own namespace (since 1.24) instead of ztunnel's. */
-  readonly forwardDnsFromPod: boolean
   /** Log lines of a pod's life (fact sheet: in-pod mode, 3.4). */
   readonly lines: { readonly added: string; readonly kept: string; readonly deleted: string; readonly snapshot: string }
 }
@@ -16,7 +14,6 @@ const releases: Readonly<Record<string, Release>> = {
     name: 'today',
     workloadInfoRequired: true,
     drainDeletedPods: false,
-    forwardDnsFromPod: true,
     lines: {
       added: 'pod received, starting proxy',
       kept: 'pod keep received. will not delete it when snapshot is sent',
