@@ -1,6 +1,6 @@
 import { createServer, connect as dial, type Server, type Socket } from 'node:net'
 import * as tls from 'node:tls'
-import { afterEach, beforeAll, expect, test } from 'vitest'
+import { afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { type Ca, generateCa, issueLeaf, type Leaf, loadCa } from './ca.ts'
 import type { Identity } from './identity.ts'
 import { acceptMtls, connectMtls, mtlsContext } from './mtls.ts'
@@ -67,6 +67,15 @@ test('two workloads of one mesh know each other', async () => {
   expect(socket.getProtocol()).toBe('TLSv1.3')
   expect(socket.alpnProtocol).toBe('h2')
   expect((socket as { servername?: unknown }).servername).toBe(false)
+})
+
+test('a client that spoke before the server had its certificate is served', async () => {
+  const { accepted, dialled } = await pair()
+  const connecting = connectMtls(dialled, mtlsContext(clientLeaf), [server], 2000)
+  const raw = await accepted
+  await vi.waitFor(() => expect(raw.bytesRead).toBeGreaterThan(0))
+  await expect(acceptMtls(raw, mtlsContext(serverLeaf), 'cluster.local', 2000)).resolves.toMatchObject({ peer: id('client') })
+  await connecting
 })
 
 test('the server refuses a client certificate of a foreign CA, and none of its bytes get through', async () => {
