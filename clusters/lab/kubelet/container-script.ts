@@ -26,8 +26,8 @@ export interface ContainerScripts {
 }
 
 const systemPath = '/usr/sbin:/usr/bin:/sbin:/bin'
-/** In the container, while it is being made: the node's root. */
-const nodeRoot = '/run/.node'
+/** In the container, while it is being made: the node's root. The directory must be in the upper layer. */
+export const nodeRoot = '/.node'
 
 export interface ContainerLayout {
   readonly id: string
@@ -61,7 +61,6 @@ exec unshare --mount --pid --propagation unchanged --fork sh ${stage}/enter "$@"
   const enter = `set -e
 mount -a -T ${stage}/mounts
 cd ${root}
-mkdir ${nodeRoot.slice(1)}
 pivot_root . ${nodeRoot.slice(1)}
 cd /
 ${layout.volumes

@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream'
 import { cgroupMembers, makeCgroup, removeCgroup } from '../node/cgroup.ts'
 import type { LabNode } from '../node/node.ts'
 import { sourceDirectories, stageDirectory } from '../node/root.ts'
-import { containerScripts, type VolumeMount } from './container-script.ts'
+import { containerScripts, nodeRoot, type VolumeMount } from './container-script.ts'
 import { LogFile } from './log-file.ts'
 import type { Pod } from './pod.ts'
 import { newContainerId, podCgroup, type Sandbox } from './sandbox.ts'
@@ -88,7 +88,7 @@ export class RunningContainer {
       readOnlyRoot: security.readOnlyRoot,
       workingDirectory,
     })
-    for (const path of ['work', 'root', 'upper/etc']) mkdirSync(join(this.stage, path), { recursive: true })
+    for (const path of ['work', 'root', 'upper/etc', `upper${nodeRoot}`]) mkdirSync(join(this.stage, path), { recursive: true })
     for (const [name, text] of Object.entries(etc)) writeFileSync(join(this.stage, 'upper/etc', name), text)
     writeFileSync(join(this.stage, 'start'), scripts.start)
     writeFileSync(join(this.stage, 'enter'), scripts.enter)

@@ -64,9 +64,9 @@ export class Sandbox {
     const hold = 'echo ready; exec sleep infinity < /dev/null > /dev/null 2>&1'
     const file = this.netns && quote(this.netns)
     const own = `set -e
-touch ${file}
+: > ${file}
 mount --bind /proc/self/ns/net ${file}
-hostname ${quote(hostName(this.pod))}
+echo ${quote(hostName(this.pod))} > /proc/sys/kernel/hostname
 echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start
 ip link set lo up
 ${hold}`
