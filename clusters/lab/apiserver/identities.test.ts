@@ -58,6 +58,7 @@ describe('identities', () => {
     for (const [host, port] of [
       ['127.0.0.1', server.ports[0]!],
       ['::1', server.ports[1]!],
+      ['127.0.0.1', server.ports[2]!],
     ] as const) {
       const socket = connect({ host, port, ca: server.caPem, servername: 'kubernetes.default.svc' })
       await once(socket, 'secureConnect')

@@ -63,7 +63,7 @@ describe('objects, by the Kubernetes client', () => {
   test('what was read can be written back: no new version without a change, a conflict after one by somebody else', async () => {
     const ns = await namespace()
     await core.createNamespacedPod({ namespace: ns, body: pod('a') })
-    const conditions = [{ type: 'Ready', status: 'True', lastTransitionTime: new Date() }]
+    const conditions = [{ type: 'Ready', status: 'True', lastTransitionTime: '2026-01-01T00:00:00Z' }]
     const read = await core.patchNamespacedPodStatus(
       { namespace: ns, name: 'a', body: { status: { conditions } } },
       as(PatchStrategy.MergePatch),

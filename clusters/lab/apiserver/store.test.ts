@@ -56,6 +56,18 @@ describe('watching', () => {
     expect(seen).toStrictEqual(['ADDED a', 'ADDED b', 'MODIFIED b'])
   })
 
+  test('a watch that begins inside a callback hears each object once', () => {
+    const seen: string[] = []
+    const stop = store.watch(resources.secrets, {}, ({ object }) => {
+      if (object.metadata.name !== 'a') return
+      stop()
+      secret('b')
+      store.watch(resources.secrets, {}, (event) => seen.push(told(event)))
+    })
+    secret('a')
+    expect(seen).toStrictEqual(['ADDED a', 'ADDED b'])
+  })
+
   test('whatever happens, a watcher that mirrors events has what a list gives, also when it starts from an old version', () => {
     const act = fc.tuple(fc.constantFrom('create', 'on', 'off', 'delete'), fc.constantFrom('a', 'b', 'c'))
     fc.assert(

@@ -1,5 +1,7 @@
 import { ApiException, CoreV1Api, KubeConfig, setHeaderOptions, type V1Pod } from '@kubernetes/client-node'
 import { expect } from 'vitest'
+import { AF_INET, SOCK_STREAM } from '../../../images/lib/libc.ts'
+import { socketInNetns } from '../../../images/lib/netns.ts'
 import { startControllers } from '../controllers/controllers.ts'
 import { type ApiServer, createApiServer } from './server.ts'
 
@@ -12,12 +14,13 @@ export interface TestServer extends AsyncDisposable {
   namespace(): Promise<string>
 }
 
-/** History of 100 changes, bookmarks every 20 ms, logs that name pod and container. */
+/** Listeners: IPv4, IPv6, and a socket that was bound before. History of 100 changes, bookmarks every 20 ms, logs that name pod and container. */
 export async function startTestServer(): Promise<TestServer> {
   const server = await createApiServer({
     listeners: [
       { host: '127.0.0.1', port: 0 },
       { host: '::1', port: 0 },
+      { fd: socketInNetns(undefined, AF_INET, SOCK_STREAM, { bind: { address: '127.0.0.1', port: 0 } }) },
     ],
     names: ['172.30.0.1'],
     advertise: { address: '172.30.0.1', port: 6443 },

@@ -89,7 +89,12 @@ describe('watches', () => {
   test('sendInitialEvents: the objects, then a bookmark that marks their end', async () => {
     const ns = await namespace()
     await core.createNamespacedSecret({ namespace: ns, body: { metadata: { name: 'a' } } })
-    const query = { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan', allowWatchBookmarks: true }
+    const query = {
+      sendInitialEvents: true,
+      resourceVersionMatch: 'NotOlderThan',
+      resourceVersion: server.store.resourceVersion,
+      allowWatchBookmarks: true,
+    }
     const seen = await watch(`/api/v1/namespaces/${ns}/secrets`, query, (events) => events.length === 2)
     expect(seen).toMatchObject([
       { type: 'ADDED', name: 'a' },

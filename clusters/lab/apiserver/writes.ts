@@ -12,6 +12,7 @@ import {
   required,
 } from './errors.ts'
 import { copy, equal, isObject, type JsonObject } from './json.ts'
+import { checkShape, dropNulls } from './kinds/shape.ts'
 import { type ClusterView, strategyOf } from './kinds/strategy.ts'
 import { generateName, validateAnnotations, validateLabels, validateName } from './names.ts'
 import { apiVersionOf, type Resource, resources } from './resources.ts'
@@ -101,6 +102,8 @@ function incoming(resource: Resource, input: JsonObject): KubeObject {
   const { metadata, ...rest } = copy(input)
   const draft = { apiVersion, kind, metadata, ...rest } as unknown as KubeObject
   if (!resource.namespaced) delete draft.metadata.namespace
+  if (!resource.custom) dropNulls(draft)
+  checkShape(resource, draft)
   wholeSeconds(draft)
   return draft
 }

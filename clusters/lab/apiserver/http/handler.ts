@@ -22,7 +22,7 @@ export interface HandlerOptions {
 export function createHandler(options: HandlerOptions): (request: IncomingMessage, response: ServerResponse) => void {
   return (request, response) => {
     serve(request, response, options).catch((error: unknown) => {
-      if (response.headersSent) return void response.destroy()
+      if (response.headersSent || response.destroyed) return void response.destroy()
       const known =
         error instanceof ApiError ? error : new ApiError(500, 'InternalError', `Internal error occurred: ${(error as Error).message}`)
       if (!(error instanceof ApiError)) console.error('apiserver:', request.method, request.url, error)

@@ -70,7 +70,7 @@ function admitServiceAccount(pod: Pod, cluster: ClusterView): void {
   const containers = [...list(spec.initContainers), ...list(spec.containers)].filter(
     (c) => !list(c.volumeMounts).some((m) => m.mountPath === mountPath),
   )
-  const existing = list(spec.volumes).find((volume) => volume.name.startsWith('kube-api-access-'))
+  const existing = list(spec.volumes).find((volume) => volume.name?.startsWith('kube-api-access-'))
   const name = existing?.name ?? `kube-api-access-${randomSuffix()}`
   for (const container of containers) container.volumeMounts = [...list(container.volumeMounts), { name, readOnly: true, mountPath }]
   if (existing || containers.length === 0) return
