@@ -88,7 +88,7 @@ export async function mutate(
     doing(fault.id)
     const started = performance.now()
     const cases = wanted.filter((c) => fault.cases.some((name) => c.id === `${o.mode}/${name}`))
-    const { verdicts, drift } = await round.withFault(fault, copies, () => round.run(fault.id, cases))
+    const { verdicts, drift } = await round.withFault(fault, cases, copies, () => round.run(fault.id, cases))
     const result = resultOf(fault, o.mode, verdicts, drift)
     caught.push(result)
     onFault(result, performance.now() - started)
@@ -145,10 +145,12 @@ class Round {
   }
 
   /** Puts the fault in place, does the work, and takes the fault away again whatever happened. */
-  async withFault<T>(fault: Fault, copies: string, work: () => Promise<T>): Promise<T> {
+  async withFault<T>(fault: Fault, cases: readonly Case[], copies: string, work: () => Promise<T>): Promise<T> {
     if (isPatch(fault)) return this.#withPatch(fault, join(copies, fault.id), work)
     const { seed } = fault
     if (seed.kind !== 'commands') throw new Error(`fault ${fault.id}: unknown seed`)
+    // A tunnel of an earlier round would be reused, and its opening is in no evidence of this one.
+    if (cases.some((c) => c.traffic === 'mesh-to-mesh')) await restartDaemonSet(this.#cluster, 'ztunnel')
     const topology = await this.#topology()
     await runCommands(this.#cluster, topology, seed, 'do')
     try {
