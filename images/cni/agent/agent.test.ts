@@ -72,7 +72,7 @@ test('without a proxy ADD fails and the pod is pending; when one comes, the next
   expect(result).toMatchObject({
     cniVersion: '0.3.1',
     code: 999,
-    msg: expect.stringContaining('unable to push CNI event (status code 500): no ztunnel connected'),
+    msg: expect.stringContaining('unable to push CNI event (status code 500): no ztunnel connection'),
   })
   expect(annotation()).toBe('pending')
   expect(await rules()).toBeGreaterThan(10)

@@ -17,6 +17,9 @@ import type { AgentConfig } from './config.ts'
 import type { RedirectionState } from './enroller.ts'
 import { type ApiPod, type Pod, type PodStore, podFromApi, redirectionAnnotation } from './pods.ts'
 
+/** The agent has five seconds to end. */
+const uninstallQuestionMs = 3000
+
 /** What the agent asks of the API server. */
 export class ClusterApi {
   readonly #config: KubeConfig
@@ -96,7 +99,10 @@ export class ClusterApi {
   /** Is the agent being uninstalled: is its DaemonSet gone or going? An API server that does not answer says nothing: no. */
   async isUninstall(namespace: string, daemonSet: string): Promise<boolean> {
     try {
-      const found = await this.#apps.readNamespacedDaemonSet({ namespace, name: daemonSet })
+      const late = delay(uninstallQuestionMs, undefined, { ref: false }).then(() => {
+        throw new Error(`no answer within ${uninstallQuestionMs} ms`)
+      })
+      const found = await Promise.race([this.#apps.readNamespacedDaemonSet({ namespace, name: daemonSet }), late])
       return found.metadata?.deletionTimestamp !== undefined
     } catch (error) {
       if (statusOf(error) === 404) return true

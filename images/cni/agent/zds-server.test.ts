@@ -108,7 +108,7 @@ async function waitFor(re: RegExp): Promise<void> {
 
 test('no proxy, a refusal, and silence are errors that say so; the silent one is dropped', async () => {
   start({ deadlineMs: 50 })
-  await expect(server.add(workload('a'))).rejects.toThrow('no ztunnel connected')
+  await expect(server.add(workload('a'))).rejects.toThrow('no ztunnel connection')
   const z = await ready()
   z.answer = () => 'bind: address in use'
   await expect(server.add(workload('a'))).rejects.toThrow('ztunnel refused: bind: address in use')

@@ -44,7 +44,7 @@ export class ZdsServer {
   /** Tells the newest proxy; resolves when it has answered that it serves the pod. @throws Error: no proxy, no answer in time, or its refusal */
   async add(workload: ProxyWorkload & { readonly netns: number }): Promise<void> {
     const newest = this.#connections.at(-1)
-    if (!newest) throw new Error('no ztunnel connected')
+    if (!newest) throw new Error('no ztunnel connection')
     await newest.request({ add: { uid: workload.uid, workloadInfo: workload.info } }, workload.netns)
   }
 

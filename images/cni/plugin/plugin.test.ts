@@ -154,14 +154,14 @@ describe('ADD', () => {
   })
 
   test('fails with the words of the agent, or when it is not there', async () => {
-    answer = { status: 500, text: 'no ztunnel connected' }
+    answer = { status: 500, text: 'no ztunnel connection' }
     const refused = await plugin('ADD', conf())
     expect(refused).toMatchObject({
       exit: 1,
       result: {
         cniVersion: '0.3.1',
         code: 999,
-        msg: 'istio-cni cmdAdd failed to contact node Istio CNI agent: unable to push CNI event (status code 500): no ztunnel connected',
+        msg: 'istio-cni cmdAdd failed to contact node Istio CNI agent: unable to push CNI event (status code 500): no ztunnel connection',
       },
     })
     expect(JSON.parse(logged[0]!)).toMatchObject({ level: 'error', pod: 'demo/web' })
