@@ -1,5 +1,5 @@
 import type { Server } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { addressOf, c, SOL_SOCKET } from '../lib/libc.ts'
 
 /** Attaches a classic BPF program to a SO_REUSEPORT group (include/uapi/asm-generic/socket.h). */
@@ -7,6 +7,9 @@ const SO_ATTACH_REUSEPORT_CBPF = 51
 const BPF_RET_K = 0x06
 /** Handshakes that the kernel had begun for us finish within a round trip. */
 const settle = 50
+/** A busy process may not have taken what waits: so many turns of the event loop without a new connection, within so many milliseconds. */
+const quietTurns = 3
+const longest = 1_000
 
 /**
  * Closes listeners without losing a connection: closing one resets what waits in its queue. New connections are first sent to the second member of each
@@ -14,8 +17,19 @@ const settle = 50
  * is accepted; then the listeners close.
  */
 export async function closeGently(servers: readonly Server[]): Promise<void> {
-  for (const server of servers) preferSecond(server)
+  let accepted = false
+  for (const server of servers) {
+    preferSecond(server)
+    server.on('connection', () => {
+      accepted = true
+    })
+  }
+  const end = performance.now() + longest
   await sleep(settle)
+  for (let quiet = 0; quiet < quietTurns && performance.now() < end; quiet = accepted ? 0 : quiet + 1) {
+    accepted = false
+    await turn()
+  }
   for (const server of servers) server.close()
 }
 

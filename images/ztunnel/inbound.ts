@@ -2,11 +2,12 @@ import type { Socket } from 'node:net'
 import { type HboneRequest, type HboneServer, serveHbone } from '../lib/hbone.ts'
 import type { Identity } from '../lib/identity.ts'
 import { acceptMtls } from '../lib/mtls.ts'
-import { type Address, canonicalAddress } from './address.ts'
+import { type Address, canonicalAddress, formatAddress } from './address.ts'
 import { connectTimeout } from './config.ts'
 import { carry, dial, noOwnWorkload, ownWorkload, type ProxyContext, peerOf } from './context.ts'
 import { hboneOptions } from './hbone-options.ts'
 import { baggage, forwardedHost } from './headers.ts'
+import { bare } from './log.ts'
 import { guessService, inboundTarget } from './target.ts'
 import { rejection, wardFor } from './ward.ts'
 
@@ -34,7 +35,8 @@ export async function handleInbound(context: ProxyContext, raw: Socket, onServer
       socket,
       hboneOptions(context.config),
       (request) => void context.connections.during(serveRequest(context, { from, at, peer }, request)),
-      (error) => context.access.refused('inbound', from, at, `http2 error: ${error.message}`),
+      (error) =>
+        context.log('warn', 'proxy::inbound', 'http2 connection failed', { 'src.addr': bare(formatAddress(from)), error: error.message }),
     )
     onServer(server)
     await server.closed
