@@ -1,9 +1,9 @@
-import { statSync } from 'node:fs'
+import { closeSync, statSync } from 'node:fs'
 import { doRequest } from '../../../images/lib/app-client.ts'
 import { frameKind } from '../frames.ts'
 import { type CollectorCommand, netnsLabel, nodeLabel, type PodReference } from '../protocol.ts'
 import { nowMicros } from './clock.ts'
-import { findNetns } from './find-netns.ts'
+import { type FoundNetns, findNetns } from './find-netns.ts'
 import { Logs } from './logs.ts'
 import { checkMarker } from './marker.ts'
 import type { Output } from './output.ts'
@@ -70,6 +70,14 @@ export class Collector {
 
   async #watch(pods: readonly PodReference[]): Promise<string[]> {
     const found = findNetns(pods.map((pod) => pod.uid))
+    try {
+      return await this.#watchFound(pods, found)
+    } finally {
+      for (const { fd } of found.values()) closeSync(fd)
+    }
+  }
+
+  async #watchFound(pods: readonly PodReference[], found: ReadonlyMap<string, FoundNetns>): Promise<string[]> {
     const own = { path: '/proc/self/ns/net', inode: statSync('/proc/self/ns/net').ino }
     const wanted = [{ label: nodeLabel, ...own }]
     const missing: string[] = []
@@ -77,7 +85,7 @@ export class Collector {
       const netns = found.get(pod.uid)
       if (netns === undefined) missing.push(`${netnsLabel(pod)} (uid ${pod.uid})`)
       // hostNetwork: the node's own, watched already.
-      else if (netns.inode !== own.inode) wanted.push({ label: netnsLabel(pod), ...netns })
+      else if (netns.inode !== own.inode) wanted.push({ label: netnsLabel(pod), path: `/proc/self/fd/${netns.fd}`, inode: netns.inode })
       if (pod.role === 'ztunnel') this.#ztunnel = netns?.inode === own.inode ? nodeLabel : netnsLabel(pod)
     }
     const replaced = wanted.filter(({ label, inode }) => this.#watched.has(label) && this.#watched.get(label)!.inode !== inode)

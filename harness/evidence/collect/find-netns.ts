@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs'
 
 /** A pod whose namespace shall be watched. */
 export interface PodReference {
@@ -9,9 +9,10 @@ export interface PodReference {
   readonly role?: 'ztunnel' | undefined
 }
 
-/** Which namespace file belongs to a pod: `/proc/PID/ns/net` of one of its processes. */
+/** A pod's namespace, held open: the process that led to it may be gone in the next moment. */
 export interface FoundNetns {
-  readonly path: string
+  /** The caller's to close. */
+  readonly fd: number
   /** Tells namespaces apart. */
   readonly inode: number
 }
@@ -31,9 +32,11 @@ export function findNetns(uids: readonly string[], proc = '/proc'): Map<string, 
       const cgroup = readFileSync(`${proc}/${pid}/cgroup`, 'utf8')
       const pod = wanted.find(({ spellings }) => spellings.some((s) => cgroup.includes(s)))
       if (!pod) continue
-      const path = `${proc}/${pid}/ns/net`
-      const { ino } = statSync(path)
-      if (!found.has(pod.uid) || found.get(pod.uid)!.inode === own) found.set(pod.uid, { path, inode: ino })
+      const before = found.get(pod.uid)
+      if (before && before.inode !== own) continue
+      const fd = openSync(`${proc}/${pid}/ns/net`, 'r')
+      if (before) closeSync(before.fd)
+      found.set(pod.uid, { fd, inode: fstatSync(fd).ino })
     } catch {
       // The process ended while we looked.
     }
