@@ -1,19 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /**
- * Runs `work` again after each call, but never twice at a time: calls during a run lead to one more run after it.
- * Failures are reported and tried again after a pause, until one succeeds or `stop` is called.
+ * Runs `work` again after each call, but never twice at a time: the first call runs it at once, calls during a run lead to one more run after it,
+ * `minimumMs` after its start at the soonest. Failures are reported and tried again after a pause, until one succeeds or `stop` is called.
  */
 export class Latest {
-  private readonly work: () => Promise<void>
+  private readonly work: () => void | Promise<void>
+  private readonly minimumMs: number
   private readonly onError: (error: Error) => void
   private wanted = false
+  private soonest = 0
   private stopped = false
   private running: Promise<void> | undefined
 
-  constructor(work: () => Promise<void>, onError: (error: Error) => void) {
+  constructor(work: () => void | Promise<void>, onError: (error: Error) => void, minimumMs = 0) {
     this.work = work
     this.onError = onError
+    this.minimumMs = minimumMs
   }
 
   /** Asks for a run; returns at once. */
@@ -35,7 +38,10 @@ export class Latest {
 
   private async run(): Promise<void> {
     for (let pause = 20; this.wanted && !this.stopped; ) {
+      const rest = this.soonest - performance.now()
+      if (rest > 0) await sleep(rest)
       this.wanted = false
+      this.soonest = performance.now() + this.minimumMs
       try {
         await this.work()
         pause = 20

@@ -7,6 +7,7 @@ import type { Registry } from '../registry.ts'
 import { type ApiServer, createApiServer } from './apiserver/server.ts'
 import { resources } from './apiserver/store.ts'
 import type { Pod } from './apiserver/types.ts'
+import { warmCompileCache } from './compile-cache.ts'
 import { startControllers } from './controllers/controllers.ts'
 import type { DaemonOptions, ReadyNode } from './daemon-protocol.ts'
 import { type DnsServer, dnsObjects, startDns } from './dns.ts'
@@ -34,7 +35,7 @@ export class Machinery {
   private api: ApiServer | undefined
   private dns: DnsServer | undefined
   private stopControllers: (() => void | Promise<void>) | undefined
-  private stopLocalXds: (() => void) | undefined
+  private stopLocalXds: (() => Promise<void>) | undefined
   private readonly nodes: LabNode[] = []
   private readonly kubelets: Kubelet[] = []
   private readonly proxies: KubeProxy[] = []
@@ -53,6 +54,7 @@ export class Machinery {
 
   private async startAll(onProgress: (line: string) => void): Promise<{ nodes: ReadyNode[]; kubeconfig: string }> {
     const { registry, options } = this
+    warmCompileCache(registry)
     const fabric = await startFabric({ registry })
     this.fabric = fabric
     onProgress(`network of ${options.nodes.length} nodes`)
@@ -69,7 +71,7 @@ export class Machinery {
     const { store } = api
     const view = storeView(store)
     this.stopControllers = startControllers(store, { caPem: api.caPem, onError: this.onError })
-    this.stopLocalXds = startLocalXds(store)
+    this.stopLocalXds = startLocalXds(store, this.onError)
     for (const object of dnsObjects(fabricAddress)) {
       store.create(object.kind === 'Service' ? resources.services : resources.endpointslices, object as never)
     }

