@@ -1,8 +1,10 @@
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:tls'
-import { AuthenticationV1Api, CoreV1Api, KubeConfig } from '@kubernetes/client-node'
+import { AuthenticationV1Api, AuthorizationV1Api, CoreV1Api, KubeConfig, RbacAuthorizationV1Api } from '@kubernetes/client-node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createApiServer } from './server.ts'
+import { resources } from './store.ts'
 import { pod, startTestServer, type TestServer } from './test-server.ts'
 
 let context: TestServer
@@ -52,6 +54,38 @@ describe('identities', () => {
     await expect(client.listNamespacedPod({ namespace: ns })).rejects.toMatchObject({ code: 401 })
     expect(await review(status!.token!, ['istio-ca'])).toMatchObject({ authenticated: false, error: expect.stringContaining('is gone') })
     expect(await review('nonsense')).toMatchObject({ authenticated: false })
+  })
+
+  test('reviews of access and of oneself; roles are stored and do not restrict yet', async () => {
+    const ns = await namespace()
+    const { status } = await core.createNamespacedServiceAccountToken({ namespace: ns, name: 'default', body: { spec: { audiences: [] } } })
+    const config = new KubeConfig()
+    config.loadFromClusterAndUser(kubeConfig.getCurrentCluster()!, { name: 'sa', token: status!.token! })
+    const own = await config.makeApiClient(AuthenticationV1Api).createSelfSubjectReview({ body: {} })
+    expect(own.status!.userInfo!.username).toBe(`system:serviceaccount:${ns}:default`)
+    const access = { spec: { resourceAttributes: { verb: 'list', resource: 'pods' } } }
+    const review = await config.makeApiClient(AuthorizationV1Api).createSelfSubjectAccessReview({ body: access })
+    expect(review.status!.allowed).toBe(true)
+    const role = { metadata: { name: 'everyhop:reader' }, rules: [{ apiGroups: [''], resources: ['pods'], verbs: ['get'] }] }
+    const roles = config.makeApiClient(RbacAuthorizationV1Api)
+    expect(await roles.createClusterRole({ body: role })).toMatchObject(role)
+  })
+
+  test('an authorizer decides requests and reviews alike', async () => {
+    const onlyGet = ({ groups }: { groups: readonly string[] }, { verb = '' }: { verb?: string }) => ({
+      allowed: groups.includes('system:masters') || verb === 'get',
+    })
+    await using strict = await createApiServer({ listeners: [{ host: '127.0.0.1', port: 0 }], authorize: onlyGet })
+    const account = { name: 'a', namespace: 'default' }
+    strict.store.create(resources.serviceaccounts, { metadata: account })
+    const config = new KubeConfig()
+    config.loadFromString(strict.kubeconfig(`https://127.0.0.1:${strict.ports[0]}`))
+    config.loadFromClusterAndUser(config.getCurrentCluster()!, { name: 'sa', token: strict.tokens.issue(account).token })
+    const client = config.makeApiClient(CoreV1Api)
+    expect((await client.readNamespace({ name: 'default' })).metadata!.name).toBe('default')
+    await expect(client.listNamespace()).rejects.toMatchObject({ code: 403, body: expect.stringContaining('cannot list resource') })
+    const body = { spec: { resourceAttributes: { verb: 'list', resource: 'namespaces' } } }
+    expect((await config.makeApiClient(AuthorizationV1Api).createSelfSubjectAccessReview({ body })).status!.allowed).toBe(false)
   })
 
   test('the certificate is of the CA and names the API as clients in the cluster do, on all listeners', async () => {

@@ -143,8 +143,10 @@ describe('garbage collection', () => {
 
   test('an owner that never was', async () => {
     config('orphaned', { name: 'nobody' })
+    const ownerReferences = [{ apiVersion: 'example.com/v1', kind: 'Unknown', name: 'x', uid: 'u' }]
+    cluster.store.create(resources.configmaps, { metadata: { name: 'of-unknown-kind', namespace: 'n', ownerReferences } })
     await cluster.settle()
-    expect(names()).toStrictEqual([])
+    expect(names()).toStrictEqual(['of-unknown-kind'])
   })
 
   test('Orphan leaves dependents, without the reference; Foreground waits for them', async () => {

@@ -1,5 +1,6 @@
 import { resources, type Store } from '../apiserver/store.ts'
 import type { DaemonSet, Pod } from '../apiserver/types.ts'
+import { Backoff } from './backoff.ts'
 import { revisionLabel, rollingUpdate } from './daemonset-rollout.ts'
 import { daemonTolerations, misfit } from './node-fit.ts'
 import { availableIn, byAge, controlledBy, controllerOf, deletePod, isAvailable, isReady, podOf, templateHash } from './pods.ts'
@@ -7,10 +8,12 @@ import { type Controller, keyOf, refOf, stopAll, WorkQueue } from './queue.ts'
 
 /** One pod of each DaemonSet on every node that fits it; changed templates roll out as the update strategy says. */
 export const daemonSets: Controller = ({ store, onError }) => {
+  // As upstream: 1 s to 15 min.
+  const failures = new Backoff(1000, 15 * 60_000)
   const queue = new WorkQueue((key) => {
     const set = store.find(resources.daemonsets, refOf(key))
     if (!set || set.metadata.deletionTimestamp) return
-    const wait = sync(store, set)
+    const wait = sync(store, set, failures)
     if (wait !== undefined) queue.addAfter(key, wait)
   }, onError)
   const all = () => {
@@ -27,12 +30,13 @@ export const daemonSets: Controller = ({ store, onError }) => {
   ])
 }
 
-/** @returns milliseconds after which a pod becomes available by time alone */
-function sync(store: Store, set: DaemonSet): number | undefined {
+/** @returns milliseconds after which there is something to do by time alone: a pod has been ready long enough, a failed one may be replaced */
+function sync(store: Store, set: DaemonSet, failures: Backoff): number | undefined {
   const hash = templateHash(set.spec.template)
   const nodes = store.list(resources.nodes)
   const names = new Set(nodes.map((node) => node.metadata.name))
   const byNode = new Map<string, Pod[]>()
+  const waits: number[] = []
   for (const pod of controlledBy(store, resources.pods, set)) {
     const node = nodeOf(pod)
     // Nobody is left on a node that is gone to end its pods.
@@ -43,7 +47,12 @@ function sync(store: Store, set: DaemonSet): number | undefined {
   const wanted = nodes.filter((node) => misfit(tolerant(spec), node) === undefined).map((node) => node.metadata.name)
   for (const [node, pods] of byNode) {
     if (!wanted.includes(node)) for (const pod of pods) deletePod(store, pod)
-    for (const pod of pods) if (pod.status?.phase === 'Failed') deletePod(store, pod)
+    for (const pod of pods) {
+      if (pod.status?.phase !== 'Failed' || pod.metadata.deletionTimestamp) continue
+      const wait = failures.failed(`${set.metadata.uid}/${hash}/${node}`)
+      if (wait > 0) waits.push(wait)
+      else deletePod(store, pod)
+    }
     for (const pod of surplus(pods, hash)) deletePod(store, pod)
   }
   const empty = wanted.filter((node) => !byNode.has(node))
@@ -51,7 +60,7 @@ function sync(store: Store, set: DaemonSet): number | undefined {
   for (const pod of changes.remove) deletePod(store, pod)
   for (const node of [...empty, ...changes.create]) create(store, set, hash, node)
   writeStatus(store, set, hash, wanted)
-  const waits = controlledBy(store, resources.pods, set).map((pod) => availableIn(pod, set.spec.minReadySeconds) ?? 0)
+  for (const pod of controlledBy(store, resources.pods, set)) waits.push(availableIn(pod, set.spec.minReadySeconds) ?? 0)
   return waits.filter((ms) => ms > 0).sort((a, b) => a - b)[0]
 }
 

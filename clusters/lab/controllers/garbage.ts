@@ -1,6 +1,6 @@
 import { allResources, type Resource } from '../apiserver/resources.ts'
 import type { Ref, Store } from '../apiserver/store.ts'
-import type { KubeObject } from '../apiserver/types.ts'
+import type { KubeObject, OwnerReference } from '../apiserver/types.ts'
 import { type Controller, stopAll, WorkQueue } from './queue.ts'
 
 interface Known {
@@ -57,7 +57,7 @@ export const garbage: Controller = ({ store, onError }) => {
       else if (finalizers.includes('foregroundDeletion')) foreground(object, dependentsOf(uid))
       return
     }
-    const absent = ownerReferences.filter((owner) => current(owner.uid) === undefined)
+    const absent = ownerReferences.filter((owner) => isServed(owner) && current(owner.uid) === undefined)
     if (absent.length === 0) return
     if (absent.length === ownerReferences.length)
       store.delete(resource, object.metadata, { preconditions: { uid }, propagationPolicy: 'Background' })
@@ -76,7 +76,7 @@ export const garbage: Controller = ({ store, onError }) => {
     if (!dependentsOf(owner.metadata.uid!).some((object) => blocks(object, owner))) release(owner, 'foregroundDeletion')
   }
   const resourceOf = (object: KubeObject) => known.get(object.metadata.uid!)!.resource
-  const setOwners = (object: KubeObject, keep: (owner: NonNullable<KubeObject['metadata']['ownerReferences']>[number]) => boolean) => {
+  const setOwners = (object: KubeObject, keep: (owner: OwnerReference) => boolean) => {
     const ownerReferences = (object.metadata.ownerReferences ?? []).filter(keep)
     store.patch(resourceOf(object), object.metadata, { metadata: { ownerReferences: ownerReferences.length > 0 ? ownerReferences : null } })
   }
@@ -87,6 +87,12 @@ export const garbage: Controller = ({ store, onError }) => {
 
   const stops = allResources.map((resource) => follow(store, resource, learn, gone))
   return stopAll([...stops, () => queue.stop()])
+}
+
+/** Of kinds that are not served nobody can say that an object of theirs is gone. */
+function isServed({ apiVersion, kind }: OwnerReference): boolean {
+  const group = apiVersion.includes('/') ? apiVersion.split('/')[0] : ''
+  return allResources.some((resource) => resource.kind === kind && resource.group === group)
 }
 
 function follow(store: Store, resource: Resource, learn: (resource: Resource, object: KubeObject) => void, gone: (uid: string) => void) {

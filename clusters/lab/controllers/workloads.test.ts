@@ -65,6 +65,25 @@ describe('DaemonSets', () => {
     expect(cluster.pods().map((pod) => pod.metadata.uid)).not.toContain(second.metadata.uid)
   })
 
+  test('a pod that fails again at once is not replaced in a hurry', async () => {
+    apply('i:1')
+    await cluster.settle()
+    for (let i = 0; i < 2; i++) {
+      const pod = cluster.pods().find((p) => p.spec.nodeName === 'node1')!
+      cluster.setStatus(pod, { phase: 'Failed' })
+      await cluster.settle()
+    }
+    expect(
+      cluster
+        .pods()
+        .map((p) => [p.spec.nodeName, p.status!.phase])
+        .sort(),
+    ).toStrictEqual([
+      ['node1', 'Failed'],
+      ['node2', 'Running'],
+    ])
+  })
+
   test('surge: the new pod starts beside the old one, which goes when the new one is ready; one node at a time', async () => {
     apply('i:1')
     await cluster.settle()
