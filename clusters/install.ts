@@ -79,20 +79,22 @@ export async function deployApps(cluster: Cluster, topology: Topology, options: 
 
 /** Replaces the pods of one of the mesh's DaemonSets, as `kubectl rollout restart` does, and waits until the new ones are all there. @throws InstallError */
 export async function restartDaemonSet(cluster: Cluster, name: string, options: WaitOptions = {}): Promise<void> {
+  const restartedAt = new Date().toISOString()
+  const annotation = 'kubectl.kubernetes.io/restartedAt'
   await withApi(cluster, async (api) => {
-    const collection = `/apis/apps/v1/namespaces/${meshNamespace}/daemonsets`
-    const annotations = { 'kubectl.kubernetes.io/restartedAt': new Date().toISOString() }
-    const patch = { spec: { template: { metadata: { annotations } } } }
-    const { metadata } = await api.json<KubernetesObject>('PATCH', `${collection}/${name}`, patch, 'application/merge-patch+json')
-    const rolledOut = (sets: KubernetesObject[]) =>
-      sets.some((set) => Number(set.metadata.generation) >= Number(metadata.generation) && isRolledOut(set, cluster.nodes.length)) ||
-      undefined
-    // The old ones drain; while they live their log and sockets belong to nobody.
-    const oldGone = (pods: KubernetesObject[]) =>
-      !pods.some((p) => p.metadata.labels?.app === name && p.metadata.deletionTimestamp) || undefined
+    const patch = { spec: { template: { metadata: { annotations: { [annotation]: restartedAt } } } } }
+    await api.json('PATCH', `/apis/apps/v1/namespaces/${meshNamespace}/daemonsets/${name}`, patch, 'application/merge-patch+json')
+    // By the pods, not by the set's status: with a surge that counts old pods as available while new ones still come.
+    const replaced = (pods: KubernetesObject[]) => {
+      const mine = pods.filter((p) => p.metadata.labels?.app === name) as Pod[]
+      refuseFatal(mine)
+      return (
+        (mine.length === cluster.nodes.length && mine.every((p) => p.metadata.annotations?.[annotation] === restartedAt && isReady(p))) ||
+        undefined
+      )
+    }
     try {
-      await api.until(collection, rolledOut, { ...options, fieldSelector: `metadata.name=${name}` })
-      await api.until(`/api/v1/namespaces/${meshNamespace}/pods`, oldGone, options)
+      await api.until(`/api/v1/namespaces/${meshNamespace}/pods`, replaced, options)
     } catch (error) {
       throw await explained(api, `DaemonSet ${name}`, meshNamespace, (pod) => !isReady(pod), error as Error)
     }
