@@ -23,6 +23,10 @@ test.each([
   [{ TERMINATION_GRACE_PERIOD_SECONDS: '30', CONNECTION_TERMINATION_DEADLINE: '500ms' }, 500],
 ])('deadline %j', (env, deadline) => expect(loadConfig({ ...base, ...env }).terminationDeadline).toBe(deadline))
 
+test('the cluster is named as in upstream’s manifest', () => {
+  expect(loadConfig({ ...base, ISTIO_META_CLUSTER_ID: 'east' }).clusterId).toBe('east')
+})
+
 test('all that is wrong is told at once, each with its variable and what it may be', () => {
   const bad = {
     PACKET_MARK: '0x539',

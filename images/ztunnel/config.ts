@@ -108,7 +108,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     podName: text('POD_NAME', ''),
     podNamespace: text('POD_NAMESPACE', ''),
     serviceAccount: text('SERVICE_ACCOUNT', ''),
-    clusterId: text('CLUSTER_ID', 'Kubernetes'),
+    clusterId: text('CLUSTER_ID', text('ISTIO_META_CLUSTER_ID', 'Kubernetes')),
     network: text('NETWORK', ''),
     trustDomain: text('TRUST_DOMAIN', defaultTrustDomain),
     clusterDomain: text('CLUSTER_DOMAIN', 'cluster.local'),

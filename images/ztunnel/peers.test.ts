@@ -193,11 +193,18 @@ test('a pod whose record comes late is served when it comes', async () => {
 test('roll-out: the next ztunnel listens beside the old one, which drains; an open tunnel ends by itself; at the deadline the rest is ended', async () => {
   const next = new Ztunnel()
   try {
-    await next.start(state(), { bed, pod: bed.pod('next', '10.78.0.10', false), ca, env: { CONNECTION_TERMINATION_DEADLINE: '300ms' } })
+    await next.start(state(), {
+      bed,
+      pod: bed.pod('next', '10.78.0.10', false),
+      ca,
+      env: { CONNECTION_TERMINATION_DEADLINE: '300ms', ISTIO_META_DNS_CAPTURE: 'false' },
+    })
     const agent = await next.agent()
     expect(await agent.add(server, 'server')).toBeUndefined()
     expect(await agent.send({ snapshotSent: {} })).toBeUndefined()
     expect(bed.run(server, 'ss -Htln sport = 15008').trim().split('\n')).toHaveLength(2)
+    // Without DNS capture there is no DNS listener: these are the old one's, UDP and TCP on two loopback addresses.
+    expect(bed.run(server, 'ss -Htuln sport = 15053').trim().split('\n')).toHaveLength(4)
 
     const stays = bed.dial(outside, server.ip, 8080)
     await new Promise((resolve) => stays.once('data', resolve))

@@ -10,6 +10,16 @@ import type { Bed, Pod } from './network.ts'
 
 const main = join(import.meta.dirname, '..', 'main.ts')
 
+/** The privileges that the DaemonSet gives: root's user, and three capabilities only. */
+const asInPod = [
+  'setpriv',
+  '--regid=1337',
+  '--clear-groups',
+  '--bounding-set=-all,+net_admin,+sys_admin,+net_raw',
+  '--inh-caps=-all',
+  '--no-new-privs',
+]
+
 /** The agent's side of ZDS, one stream. */
 export class Agent {
   readonly #socket: SeqpacketSocket
@@ -73,7 +83,7 @@ export class Ztunnel {
       this.#agents.push(new Agent(socket))
       this.#wake()
     })
-    const command = [process.execPath, main]
+    const command = [...asInPod, process.execPath, main]
     const [file, args] = options.bed && options.pod ? options.bed.wrap(options.pod, command) : [command[0]!, command.slice(1)]
     const child = spawn(file, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
