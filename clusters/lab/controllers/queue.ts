@@ -9,6 +9,9 @@ export interface ControllerContext {
   readonly onError: (error: Error) => void
 }
 
+/** What a timer can hold; a key that comes too early is just looked at once more. */
+const maxTimer = 2 ** 31 - 1
+
 /**
  * Work by key: a key that is added several times before its turn is worked on once. Failures are reported and tried again after a pause that doubles.
  * Turns come after the present one of the event loop, so that a burst of changes leads to one run.
@@ -37,10 +40,13 @@ export class WorkQueue {
   addAfter(key: string, ms: number): void {
     if (this.#stopped) return
     clearTimeout(this.#timers.get(key))
-    const timer = setTimeout(() => {
-      this.#timers.delete(key)
-      this.add(key)
-    }, ms)
+    const timer = setTimeout(
+      () => {
+        this.#timers.delete(key)
+        this.add(key)
+      },
+      Math.min(ms, maxTimer),
+    )
     this.#timers.set(key, timer.unref())
   }
 

@@ -28,7 +28,8 @@ export function streamWatch(
   const withInitial = initialEvents === 'true' || initialEvents === '1'
   const quiet = initialEvents !== null && !withInitial && (wanted === '' || wanted === '0')
   const resourceVersion = withInitial ? undefined : quiet ? store.resourceVersion : wanted
-  const seconds = Number(query.get('timeoutSeconds') ?? '0') || randomInt(1800, 3600)
+  // At most what a timer can hold (2^31 ms).
+  const seconds = Math.min(Number(query.get('timeoutSeconds') ?? '0') || randomInt(1800, 3600), 2_000_000)
 
   let stop = () => {}
   const end = () => {
