@@ -119,7 +119,7 @@ async function get(cluster: Cluster, node: number, url: string): Promise<string>
   return text
 }
 
-describe('a lab', () => {
+describe('a lab', { timeout: 60_000 }, () => {
   test('joins pods of two nodes by address, ClusterIP and name, and leaves nothing', async () => {
     const before = audit()
     const making = makeLab()
@@ -215,7 +215,7 @@ describe('a lab', () => {
   })
 })
 
-describe('a run that is killed', () => {
+describe('a run that is killed', { timeout: 60_000 }, () => {
   /** A process that owns a lab and waits, at the first line that starts with `until`. */
   async function ownerOf(id: string, until: string): Promise<ChildProcess> {
     const owner = spawn(

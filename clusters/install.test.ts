@@ -1,0 +1,108 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { ApiClient, accessOf } from './api-client.ts'
+import type { Cluster } from './cluster.ts'
+import { createCluster } from './create.ts'
+import { deployApps, InstallError, installMesh, uninstallMesh } from './install.ts'
+import type { Pod } from './kubernetes.ts'
+import { image } from './manifests/names.ts'
+import { clean } from './registry.ts'
+import { parseTopology } from './topology.ts'
+
+const mesh = { mode: 'inpod', release: 'today' }
+const topology = parseTopology(
+  `
+name: small
+nodes: [one]
+namespaces: { demo: { labels: { istio.io/dataplane-mode: ambient } }, plain: {} }
+pods:
+  - { name: httpbin, namespace: demo, node: one, app: httpbin, labels: { app: httpbin } }
+  - { name: out, namespace: demo, node: one, app: sleep, labels: { istio.io/dataplane-mode: none } }
+  - { name: client, namespace: plain, node: one, app: sleep }
+services: [{ name: httpbin, namespace: demo, selector: { app: httpbin }, ports: [{ name: http, port: 80, targetPort: 8080 }] }]
+`,
+  'small.yaml',
+)
+
+let scratch: string
+let cluster: Cluster
+let api: ApiClient
+beforeAll(async () => {
+  scratch = mkdtempSync(join(tmpdir(), 'everyhop-install-'))
+  process.env.EVERYHOP_STATE_DIR = join(scratch, 'state')
+  cluster = await createCluster('lab', topology)
+  api = new ApiClient(accessOf(cluster.kubeconfig))
+})
+afterAll(async () => {
+  api?.close()
+  await cluster?.[Symbol.asyncDispose]()
+  await clean()
+  delete process.env.EVERYHOP_STATE_DIR
+  rmSync(scratch, { recursive: true, force: true })
+})
+
+const pods = async (namespace: string) => (await api.list(`/api/v1/namespaces/${namespace}/pods`)).items as Pod[]
+
+/** The same cluster, with this instead of an image. */
+function withImage(name: string, source: string, entry: string): Cluster {
+  return Object.create(cluster, { loadImages: { value: () => cluster.loadImages([{ name, source, entry }]) } }) as Cluster
+}
+
+test('a mode or release that is not known is refused before anything is made', async () => {
+  await expect(installMesh(cluster, { mode: 'sidecar', release: 'today' })).rejects.toThrow(/mode "sidecar" is not known; fix: use inpod/)
+  await expect(installMesh(cluster, { mode: 'inpod', release: '1.3' })).rejects.toThrow(/release "1.3" is not known .*fix: use today/)
+  expect((await api.list('/api/v1/namespaces')).items.map((n) => n.metadata.name)).not.toContain('istio-system')
+})
+
+test('a mesh whose agent crashes is given up with its last words and the fix; mended, it installs over it', {
+  timeout: 90_000,
+}, async () => {
+  const broken = withImage(image.cni, 'clusters/lab/testing', 'crash.ts')
+  const failure = await installMesh(broken, { ...mesh, timeoutMs: 40_000 }).then(
+    () => undefined,
+    (error) => error,
+  )
+  expect(failure).toBeInstanceOf(InstallError)
+  expect(failure.message).toMatch(
+    /^the mesh \(istio-cni-node, ztunnel\) did not come up: pod istio-system\/istio-cni-node-\w+: container install-cni crashed \d+ times/,
+  )
+  expect(failure.message).toContain('    | this agent cannot go on')
+  expect(failure.message).toMatch(/ {2}fix: the container's program ends by itself/)
+
+  await api.delete({ apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name: 'istio-cni-node', namespace: 'istio-system' } })
+  await installMesh(cluster, mesh)
+  for (const pod of await pods('istio-system'))
+    expect(pod.status?.conditions).toContainEqual(expect.objectContaining({ type: 'Ready', status: 'True' }))
+})
+
+test('apps are ready and, where the labels say so, enrolled', { timeout: 60_000 }, async () => {
+  await deployApps(cluster, topology)
+  const redirection = (pod: Pod) => [pod.metadata.name, pod.metadata.annotations?.['ambient.istio.io/redirection']]
+  expect(Object.fromEntries((await pods('demo')).map(redirection))).toEqual({ httpbin: 'enabled', out: undefined })
+  expect((await pods('plain')).map(redirection)).toEqual([['client', undefined]])
+})
+
+test('apps without an image fail at once, with the reason', { timeout: 60_000 }, async () => {
+  const pod = topology.pods[2]!
+  const lacking = { ...topology, pods: [{ ...pod, name: 'late' }], services: [] }
+  const renamed = Object.create(cluster, {
+    apply: {
+      value: (objects: readonly Pod[]) =>
+        cluster.apply(objects.map((o) => JSON.parse(JSON.stringify(o).replace(image.sleep, 'everyhop/none:dev')))),
+    },
+  }) as Cluster
+  await expect(deployApps(renamed, lacking)).rejects.toThrow(/pod plain\/late: ErrImageNeverPull[\s\S]*fix: load the image/)
+})
+
+test('uninstalling takes the mesh away and leaves the apps', { timeout: 60_000 }, async () => {
+  await uninstallMesh(cluster, mesh)
+  expect((await api.list('/api/v1/namespaces')).items.map((n) => n.metadata.name)).not.toContain('istio-system')
+  const [httpbin] = (await pods('demo')).filter((p) => p.metadata.name === 'httpbin')
+  expect(httpbin?.status?.phase).toBe('Running')
+  const conflist = cluster.nodes[0]!.spawn(['cat', '/etc/cni/net.d/10-everyhop.conflist'])
+  let text = ''
+  for await (const part of conflist.stdout!) text += part
+  expect(JSON.parse(text).plugins.map((p: { type: string }) => p.type)).not.toContain('istio-cni')
+})

@@ -1,0 +1,3 @@
+// An image for tests: a program that gives up.
+console.error('this agent cannot go on')
+process.exit(1)
