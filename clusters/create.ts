@@ -25,9 +25,15 @@ export async function createCluster(provider: 'lab', topology: Topology, options
   signal?.throwIfAborted()
   const id = newOwnerId()
   const directory = join(stateDirectory(), 'files', id)
-  Registry.open(id).register({ kind: 'directory', path: directory })
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
-  prepare?.(directory)
+  const registry = Registry.open(id)
+  registry.register({ kind: 'directory', path: directory })
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    prepare?.(directory)
+  } catch (error) {
+    await registry.teardown()
+    throw error
+  }
   const cluster = await createLab({ id, topology, directory, onProgress, ...(signal ? { signal } : {}) })
   try {
     await cluster.loadImages([...meshImages, ...appImages])

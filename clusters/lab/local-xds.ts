@@ -5,7 +5,7 @@ import { Latest } from './latest.ts'
 import { storeView } from './store-view.ts'
 
 /** Pods change in bursts: the text is made this often at most, milliseconds. */
-const minimumMs = 25
+const minimumMs = 50
 
 /**
  * Keeps the ConfigMap that ztunnel reads its workloads and policies from equal to what the API says, from the moment on when the mesh's namespace is there:
