@@ -10,7 +10,7 @@ import { compareHosts, type HostSnapshot, snapshotHost } from '../audit.ts'
 import type { Cluster } from '../cluster.ts'
 import type { KubernetesObject, Pod, Service } from '../kubernetes.ts'
 import { processesOf } from '../processes.ts'
-import { clean, listOwners, newOwnerId } from '../registry.ts'
+import { clean, listOwners, newOwnerId, Registry } from '../registry.ts'
 import { parseTopology } from '../topology.ts'
 import { createLab } from './lab.ts'
 import { pinnedNode } from './node/root.ts'
@@ -30,6 +30,8 @@ beforeAll(() => {
   process.env.EVERYHOP_STATE_DIR = join(scratch, 'state')
 })
 afterAll(async () => {
+  // A test that failed half way left its lab to this process.
+  for (const { id, ownerPid } of listOwners()) if (ownerPid === process.pid) await Registry.open(id).teardown()
   await clean()
   delete process.env.EVERYHOP_STATE_DIR
   rmSync(scratch, { recursive: true, force: true })
