@@ -13,21 +13,18 @@ export type Variables = Readonly<Record<string, Bound>>
 /** Reads the ports that only the run knows: from the client's own socket, from the server's, or from the packets of a connection. */
 export function bind(path: Path, attempt: Attempt, evidence: Evidence): Variables {
   const variables: Record<string, Bound> = {}
+  // In their order: a later one may speak of an earlier one.
   for (const [name, binding] of Object.entries(path.bindings)) {
-    const bound = boundBy(binding, attempt, evidence)
+    const bound = boundBy(binding, attempt, evidence, variables)
     if (bound) variables[name] = bound
   }
   return variables
 }
 
-function boundBy(binding: Binding, attempt: Attempt, evidence: Evidence): Bound | undefined {
+function boundBy(binding: Binding, attempt: Attempt, evidence: Evidence, known: Variables): Bound | undefined {
   switch (binding.from) {
     case 'client':
       return attempt.result.localPort === undefined ? undefined : { port: `${attempt.result.localPort}` }
-    case 'served': {
-      const served = evidence.in('served', binding, attempt.window).find((s) => s.body.includes(attempt.token))
-      return served && { port: served.peer.slice(served.peer.lastIndexOf(':') + 1), ref: served.ref }
-    }
     case 'packet': {
       const ends = evidence
         .in('packet', binding, attempt.window)
@@ -38,14 +35,20 @@ function boundBy(binding: Binding, attempt: Attempt, evidence: Evidence): Bound 
             p.from.startsWith(`${binding.source}:`) &&
             (p.payloadLength > 0 || p.flags === 'S'),
         )
-      // Two connections at once would make the leg ambiguous: then neither is taken.
-      const first = ends[0]
-      return first && ends.every((p) => p.from === first.from)
-        ? { port: first.from.slice(binding.source.length + 1), ref: first.ref }
-        : undefined
+      // Two that carry bytes at once would make the leg ambiguous: then neither is taken. One that never got so far is still one.
+      const carrying = ends.filter((p) => p.payloadLength > 0)
+      const [first] = carrying.length > 0 ? carrying : ends
+      return first && carrying.every((p) => p.from === first.from) ? { port: portOf(first.from), ref: first.ref } : undefined
+    }
+    case 'conntrack': {
+      const orig = fillFlow(binding.orig, known)
+      const event = evidence.in('conntrack', binding, attempt.window).find((e) => e.orig.from === orig.from && e.orig.to === orig.to)
+      return event && { port: portOf(event.reply.to), ref: event.ref }
     }
   }
 }
+
+const portOf = (end: string) => end.slice(end.lastIndexOf(':') + 1)
 
 /** Puts the ports in; an unknown one stays as `$name` and matches nothing. */
 export const fill = (text: string, variables: Variables): string =>

@@ -45,7 +45,7 @@ const boundSchema = z.object({
   decisive: z.string(),
   path: z.object({
     legs: z.array(legSchema),
-    bindings: z.record(z.string(), z.object({ from: z.enum(['client', 'served', 'packet']) }).loose()),
+    bindings: z.record(z.string(), z.object({ from: z.enum(['client', 'packet', 'conntrack']) }).loose()),
     outcome: z.enum(['served', 'refused']),
   }),
 })

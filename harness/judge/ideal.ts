@@ -9,7 +9,7 @@ import type { Expectation } from './expectation.ts'
  * What the judge's own tests start from, before they take away or alter.
  */
 export function idealRun(expectation: Expectation): { attempts: Attempt[]; observations: Observation[] } {
-  const ports = { client: 40_001, hbone: 40_002, served: 40_003 }
+  const ports = { client: 40_001, hbone: 40_002, served: 40_003, turned: 40_004, probe: 40_005 }
   const variables: Variables = Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, { port: `${port}` }]))
   const reused = expectation.path.legs.some((l) => l.reused)
   const refused = expectation.path.outcome === 'refused'

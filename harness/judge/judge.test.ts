@@ -103,3 +103,27 @@ function alterations(o: Observation): Observation[] {
       return []
   }
 }
+
+describe('the first broken hop', () => {
+  const expectation = expectations.find((e) => e.case.id === 'inpod/plain-to-mesh/other-node/pod-ip/http')!
+  const { attempts, observations } = idealRun(expectation)
+  const failed = attempts.map((a) => (a.role === 'main' ? { ...a, result: { ...a.result, ok: false, echoed: false } } : a))
+
+  test('is where the request got lost, not where its reply was first missed', () => {
+    // The app's answer finds no way to lo: nothing after the SYN of the last leg exists.
+    const lost = observations.filter(
+      (o) => !(o.netns === expectation.server.netns && o.kind === 'packet' && o.dev === 'lo' && !o.flags.match(/^S$/)),
+    )
+    const unanswered = lost.filter(
+      (o) => !(o.kind === 'packet' && o.flags === 'PA' && o.from.endsWith(':8080')) && o.kind !== 'served' && o.kind !== 'ztunnel-log',
+    )
+    const verdict = judgeCase(
+      expectation,
+      failed,
+      new Evidence([...unanswered, ...observations.filter((o) => o.kind === 'served' && !o.body.includes('and more'))]),
+    )
+    expect(verdict.verdict).toBe('fail')
+    expect(verdict.brokenHop).toBe('ztunnel-app/is-answered-by-way-of-lo')
+    expect(verdict.likely).toContain('--restore-mark')
+  })
+})

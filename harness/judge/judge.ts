@@ -3,8 +3,9 @@ import { bind } from './bind.ts'
 import { closedWorldCheck, controlChecks, hopVerdict, noSecondOpeningCheck, outcomeCheck, sentinelCheck } from './checks.ts'
 import type { Evidence } from './evidence.ts'
 import type { Expectation } from './expectation.ts'
+import { causalOrder } from './order.ts'
 import { prove, type Scene } from './prove.ts'
-import type { CaseVerdict, HopVerdict, LegVerdict } from './verdict.ts'
+import type { CaseVerdict, HopVerdict, LegVerdict, ProofVerdict } from './verdict.ts'
 
 /**
  * Judges one case from its expectation, the attempts made for it and the evidence of the whole run. Pure: the same input gives the same verdict.
@@ -61,24 +62,31 @@ export function judgeCase(expectation: Expectation, attempts: readonly Attempt[]
 
   const wrong = [...hops, outcome, ...world].some((h) => h.verdict === 'fail')
   if (wrong) {
-    const broken = [...hops, ...world, outcome].find((h) => h.verdict !== 'pass')!
-    const likely = likelyCause(hops, broken)
-    return { ...base, verdict: 'fail', brokenHop: broken.id, reason: `${broken.title}: ${unproven(broken)}`, ...(likely ? { likely } : {}) }
+    const placed = legs.flatMap((leg, l) =>
+      leg.hops.flatMap((hop, position) =>
+        hop.proofs.map((verdict, i) => ({ proof: expectation.path.legs[l]!.hops[position]!.proofs[i]!, verdict, hop, leg: l, position })),
+      ),
+    )
+    const inOrder = causalOrder(placed)
+    const first = inOrder.findIndex((p) => p.verdict.status !== 'proven')
+    const broken = inOrder[first]?.hop ?? [...world, outcome].find((h) => h.verdict === 'fail')!
+    const proof = inOrder[first]?.verdict
+    const likely = proof && likelyCause(inOrder.slice(0, first + 1).map((p) => p.verdict))
+    const reason = `${broken.title}: ${proof ? proofText(proof) : unproven(broken)}`
+    return { ...base, verdict: 'fail', brokenHop: broken.id, reason, ...(likely ? { likely } : {}) }
   }
   const open = [...hops, outcome, ...world, negative].find((h) => h.verdict !== 'pass')
   return open ? { ...base, verdict: 'inconclusive', reason: `${open.title}: ${unproven(open)}` } : { ...base, verdict: 'pass' }
 }
 
 function unproven(hop: HopVerdict): string {
-  const proof = hop.proofs.find((p) => p.status === 'contradicted') ?? hop.proofs.find((p) => p.status === 'missing')!
-  return proof.status === 'contradicted' ? `expected ${proof.expected}; seen: ${proof.seen}` : `expected ${proof.expected}; not seen`
+  return proofText(hop.proofs.find((p) => p.status === 'contradicted') ?? hop.proofs.find((p) => p.status === 'missing')!)
 }
 
-/** The rule that the broken hop, or failing that the nearest hop before it, should have met. */
-function likelyCause(hops: readonly HopVerdict[], broken: HopVerdict): string | undefined {
-  const own = broken.proofs.find((p) => p.status !== 'proven')
-  if (own?.kind === 'trace') return own.expected
-  const at = hops.indexOf(broken)
-  const before = hops.slice(0, at + 1).reverse()
-  return before.flatMap((h) => h.proofs).find((p) => p.kind === 'trace')?.expected
+const proofText = (p: ProofVerdict) =>
+  p.status === 'contradicted' ? `expected ${p.expected}; seen: ${p.seen}` : `expected ${p.expected}; not seen`
+
+/** The rule that the first unproven step should have met, or else the last one before it that decides where packets go. */
+function likelyCause(upToBroken: readonly ProofVerdict[]): string | undefined {
+  return upToBroken.findLast((p) => p.kind === 'trace')?.expected
 }

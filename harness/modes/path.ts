@@ -109,8 +109,9 @@ export interface Leg {
 /** Where a variable's port is read from. */
 export type Binding =
   | { readonly from: 'client' }
-  | ({ readonly from: 'served' } & Netns)
   | ({ readonly from: 'packet'; readonly source: string; readonly to: string } & Device)
+  /** The port that address translation left the connection's initiator: where its answers are sent. */
+  | ({ readonly from: 'conntrack'; readonly orig: Flow } & Netns)
 
 export interface Path {
   readonly legs: readonly Leg[]

@@ -170,7 +170,7 @@ export const faults: readonly Fault[] = [
     title: 'ztunnel does not listen on 15008',
     seed: patched(edit('proxy.ts', 'await proxy.#listen(ports.hbone, false, (socket) => proxy.#inbound(socket))', '')),
     cases: [sealed],
-    breaks: { case: sealed, hop: 'ztunnel-ztunnel/leaves-ztunnel-uncaptured' },
+    breaks: { case: sealed, hop: 'ztunnel-ztunnel/enters-the-server-s-pod' },
   },
   {
     id: 'source-not-kept',
@@ -182,9 +182,15 @@ export const faults: readonly Fault[] = [
     breaks: { case: entered, hop: 'ztunnel-app/leaves-with-the-client-s-address' },
   },
   {
-    id: 'dialled-sockets-not-marked',
-    title: "ztunnel's own connections carry no mark",
-    seed: patched(edit('inpod-placement.ts', '        mark: config.packetMark,\n        options: keep', '        options: keep')),
+    id: 'dialled-sockets-marked-wrongly',
+    title: "ztunnel's own connections carry another mark, whose low bits still spare them",
+    seed: patched(
+      edit(
+        'inpod-placement.ts',
+        '        mark: config.packetMark,\n        options: keep',
+        '        mark: config.packetMark | 0x1000,\n        options: keep',
+      ),
+    ),
     cases: [passed],
     breaks: { case: passed, hop: 'ztunnel-server/leaves-ztunnel-uncaptured' },
   },

@@ -1,4 +1,5 @@
 import {
+  type Binding,
   back,
   conntrack,
   type Device,
@@ -48,38 +49,52 @@ export function path(c: BoundCase): Path {
         legs: [appToZtunnel(c), ztunnelToZtunnel(c, refused), ...(refused ? [] : [ztunnelToApp(c)])],
         bindings: {
           client: { from: 'client' },
+          turned: turnedPort(c),
           hbone: { from: 'packet', ...eth0(c.client), source: c.client.ip, to: `${c.server.ip}:15008` },
-          ...(refused ? {} : { served: { from: 'served', ...netns(c.server) } }),
+          ...(refused ? {} : { served: dialledPort(c, loopback(c.server)) }),
         },
         outcome: refused ? 'refused' : 'served',
       }
     case 'mesh-to-plain':
       return {
         legs: [appToZtunnel(c), passedThrough(c)],
-        bindings: { client: { from: 'client' }, served: { from: 'served', ...netns(c.server) } },
+        bindings: { client: { from: 'client' }, turned: turnedPort(c), served: dialledPort(c, eth0(c.client)) },
         outcome: 'served',
       }
     case 'plain-to-mesh':
       return {
         legs: [clientToZtunnel(c), ztunnelToApp(c)],
-        bindings: { client: { from: 'client' }, served: { from: 'served', ...netns(c.server) } },
+        bindings: { client: { from: 'client' }, served: dialledPort(c, loopback(c.server)) },
         outcome: 'served',
       }
     case 'probe':
       return {
         legs: [nodeToApp(c)],
-        bindings: { client: { from: 'client' }, served: { from: 'served', ...netns(c.server) } },
+        bindings: {
+          client: { from: 'client' },
+          probe: { from: 'conntrack', node: c.server.node, netns: 'node', orig: flow(`${c.server.gateway}:$client`, c.endpoint) },
+        },
         outcome: 'served',
       }
   }
 }
 
+/** REDIRECT keeps the client's port unless another connection to 15001 has it: then translation gives it another. */
+const turnedPort = (c: BoundCase): Binding => ({
+  from: 'conntrack',
+  ...netns(c.client),
+  orig: flow(`${c.client.ip}:$client`, c.destination),
+})
+
+/** ztunnel's own port towards the app: at the device where its connection begins. */
+const dialledPort = (c: BoundCase, at: Device): Binding => ({ from: 'packet', ...at, source: c.client.ip, to: c.endpoint })
+
 /** The client's side: facts 1.2 nat ISTIO_OUTPUT, 1.6 row 7; listeners inherit the mark, so the answer marks the connection (1.2 mangle ISTIO_PRERT, 4.1). */
 function appToZtunnel(c: BoundCase): Leg {
   const app = netns(c.client)
-  const lo = { ...app, dev: 'lo' }
+  const lo = loopback(c.client)
   const asked = flow(`${c.client.ip}:$client`, c.destination)
-  const turned = flow(`${c.client.ip}:$client`, '127.0.0.1:15001')
+  const turned = flow(`${c.client.ip}:$turned`, '127.0.0.1:15001')
   const answer = back(asked)
   return leg('app-ztunnel', 'app → ztunnel', 'clear', 'inpod-mode 1.2, 1.6 row 7', [
     hop('is turned around', app, trace(app, 'syn', asked, 'nat OUTPUT ISTIO_OUTPUT', redirectOut, 0)),
@@ -111,7 +126,7 @@ function ztunnelToZtunnel(c: BoundCase, refused: boolean): Leg {
   const from = netns(c.client)
   const to = netns(c.server)
   const identities = { 'src.identity': c.client.identity, 'dst.identity': c.server.identity }
-  const outbound = { 'src.addr': `${c.client.ip}:$client`, 'dst.addr': tunnel.to, 'dst.hbone_addr': c.endpoint, direction: 'outbound' }
+  const outbound = { 'src.addr': `${c.client.ip}:$turned`, 'dst.addr': tunnel.to, 'dst.hbone_addr': c.endpoint, direction: 'outbound' }
   const inbound = { 'src.addr': tunnel.from, 'dst.addr': tunnel.to, 'dst.hbone_addr': c.endpoint, direction: 'inbound' }
   return leg(
     'ztunnel-ztunnel',
@@ -149,7 +164,7 @@ function ztunnelToZtunnel(c: BoundCase, refused: boolean): Leg {
 /** The server's side: source kept, connection marked, answers brought home by the mark (facts 1.5, 1.6 row 12). */
 function ztunnelToApp(c: BoundCase): Leg {
   const pod = netns(c.server)
-  const lo = { ...pod, dev: 'lo' }
+  const lo = loopback(c.server)
   const inside = flow(`${c.client.ip}:$served`, c.endpoint)
   const answer = back(inside)
   return leg('ztunnel-app', 'ztunnel → app', 'clear', 'inpod-mode 1.2, 1.5, 1.6 row 12', [
@@ -191,7 +206,7 @@ function passedThrough(c: BoundCase): Leg {
   const from = netns(c.client)
   const to = netns(c.server)
   const plain = flow(`${c.client.ip}:$served`, c.endpoint)
-  const told = { 'src.addr': `${c.client.ip}:$client`, 'dst.addr': c.endpoint, direction: 'outbound' }
+  const told = { 'src.addr': `${c.client.ip}:$turned`, 'dst.addr': c.endpoint, direction: 'outbound' }
   return leg('ztunnel-server', 'ztunnel → server (passed through)', 'clear', 'inpod-mode 1.6 row 10, 4.4 rows 6 and 9', [
     hop('leaves ztunnel uncaptured', from, trace(from, 'syn', plain, 'nat OUTPUT', untouched, PROXY_MARK)),
     ...across(c, plain, 'clear', c.client, c.server),
@@ -231,7 +246,7 @@ function nodeToApp(c: BoundCase): Leg {
   const veth = { ...node, dev: c.server.veth }
   const inside = { ...pod, dev: 'eth0' }
   const asked = flow(`${c.server.gateway}:$client`, c.endpoint)
-  const probe = flow(`${PROBE_SNAT}:$served`, c.endpoint)
+  const probe = flow(`${PROBE_SNAT}:$probe`, c.endpoint)
   return leg('node-app', 'node → app (probe)', 'clear', 'inpod-mode 1.0, 1.6 row 3', [
     hop(
       'is given the probe address',
@@ -293,3 +308,4 @@ function across(
 
 const netns = (place: Place) => ({ node: place.node, netns: place.netns })
 const eth0 = (place: Place): Device => ({ ...netns(place), dev: 'eth0' })
+const loopback = (place: Place): Device => ({ ...netns(place), dev: 'lo' })
