@@ -8,7 +8,7 @@ import { isatty } from 'node:tty'
 import { aptCommand, compileCache, dependenciesReady, fail, has, missingPackages, pinnedNode, root, searchPath } from './setup.mjs'
 
 /** Verbs that are no part of the product's command. */
-const scripts = { test: ['scripts/test.ts'], check: ['scripts/check.ts'], fix: ['scripts/check.ts', '--fix'] }
+const scripts = { test: ['scripts/test.ts'], check: ['scripts/check.ts'], fix: ['scripts/check.ts', '--fix'], prove: ['scripts/prove.ts'] }
 /** Verbs that need no system packages: they read files, tell what is missing, or only remove. */
 const bare = new Set(['judge', 'doctor', 'clean', 'check', 'fix', 'help', '--help', '-h', '--version', '-V'])
 

@@ -1,0 +1,88 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { cleanRuns } from './prove/clean-runs.ts'
+import { faults } from './prove/faults.ts'
+import { kills } from './prove/kills.ts'
+import type { Part, Proof } from './prove/part.ts'
+import { sideBySide } from './prove/side-by-side.ts'
+import { warmStart } from './prove/warm-start.ts'
+
+// `npm run prove`: the proofs that take too long for every change. `npm run prove -- kills --times 100`
+const parts: Readonly<Record<string, Part>> = {
+  'clean-runs': cleanRuns,
+  'warm-start': warmStart,
+  kills,
+  faults,
+  'side-by-side': sideBySide,
+}
+
+function whole(value: string): number {
+  if (!/^\d{1,9}$/.test(value)) throw new InvalidArgumentError('give a whole number')
+  return Number(value)
+}
+
+function times(value: string): number {
+  if (whole(value) < 1) throw new InvalidArgumentError('give a number from 1 on')
+  return Number(value)
+}
+
+function known(value: string, before: string[] = []): string[] {
+  if (!Object.hasOwn(parts, value)) throw new InvalidArgumentError(`use ${Object.keys(parts).join(', ')}`)
+  return [...before, value]
+}
+
+const newName = (now = new Date()) => `prove-${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}`
+
+interface Options {
+  readonly times?: number
+  readonly seed: number
+  readonly out?: string
+}
+
+/** Proves one part after the other; a part that cannot be carried out has failed. @returns whether all are proven */
+async function prove(names: readonly string[], { times, seed, out = join('out', newName()) }: Options): Promise<boolean> {
+  const ending = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort(new Error('interrupted')))
+  const sections: string[] = []
+  let proven = true
+  for (const name of names) {
+    if (ending.signal.aborted) break
+    const folder = resolve(out, name)
+    mkdirSync(folder, { recursive: true })
+    const say = (line: string) => process.stderr.write(`prove: ${name}: ${line}\n`)
+    const started = performance.now()
+    let proof: Proof
+    try {
+      proof = await parts[name]!({ out: folder, times, seed, signal: ending.signal, say })
+    } catch (error) {
+      proof = { failures: [(error as Error).message], report: '' }
+    }
+    const { failures, report } = proof
+    proven &&= failures.length === 0
+    const head = `## ${name}: ${failures.length === 0 ? 'proven' : 'NOT proven'} (${((performance.now() - started) / 1000).toFixed(0)} s)`
+    sections.push([head, report, failures.map((f) => `- ${f}`).join('\n')].filter(Boolean).join('\n\n'))
+    // Written after every part: a later one may be cut off.
+    writeFileSync(join(out, 'prove.md'), `${sections.join('\n\n')}\n`)
+  }
+  process.stdout.write(`${sections.join('\n\n')}\n\n`)
+  process.stderr.write(`prove: everything is in ${out}\n`)
+  return proven && !ending.signal.aborted
+}
+
+const program = new Command('npm run prove --')
+  .description(`The long proofs, all or some: ${Object.keys(parts).join(', ')}.`)
+  .argument('[parts...]', 'which of them', known)
+  .option('--times <n>', 'how often each repeats (default: as often as is its custom)', times)
+  .option('--seed <n>', 'decides the random moments', whole, Math.floor(Math.random() * 1e9))
+  .option('--out <dir>', 'where everything goes (default: out/prove-TIME)')
+  .exitOverride()
+
+try {
+  program.parse()
+  // Exit code as everywhere: 1, what was to be proven does not hold.
+  process.exitCode = (await prove(program.args.length > 0 ? program.args : Object.keys(parts), program.opts())) ? 0 : 1
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error
+  process.exitCode = error.exitCode === 0 ? 0 : 2
+}

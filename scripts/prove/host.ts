@@ -1,0 +1,100 @@
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { snapshotHost } from '../../clusters/audit.ts'
+
+/** The host as its own tools show it: one line a thing, with the tool in front. Two looks at a host on which nothing changed are equal. */
+export function look(directories: readonly string[]): Set<string> {
+  const audited = Object.entries(snapshotHost(directories[0])).flatMap(([kind, lines]) =>
+    (lines as readonly string[]).map((line) => `audit ${kind}: ${line}`),
+  )
+  const own: [title: string, argv: string[]][] = [
+    ['ip netns list', ['ip', 'netns', 'list']],
+    ['ip link', ['ip', '-o', 'link']],
+    ['ip address', ['ip', '-o', 'address']],
+    ['iptables-save', ['iptables-save']],
+    ['ip6tables-save', ['ip6tables-save']],
+    ['nft list tables', ['nft', 'list', 'tables']],
+    ['lsns', ['lsns', '-n', '-r', '-o', 'TYPE,NS,PID,COMMAND']],
+    ['find cgroups', ['find', '/sys/fs/cgroup', '-type', 'd']],
+    ['find files', ['find', ...directories, '-printf', '%y %p\n']],
+  ]
+  return new Set([
+    ...audited,
+    ...own.flatMap(([title, argv]) => output(argv).map((line) => `${title}: ${line}`)),
+    ...mounts().map((line) => `mountinfo: ${line}`),
+    ...processes(),
+  ])
+}
+
+/** Lines of a tool without what counts by itself. A host without the tool has none. */
+function output([file = '', ...args]: string[]): string[] {
+  try {
+    return execFileSync(file, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], maxBuffer: 64 << 20 })
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#'))
+      .map((line) => line.replace(/\[\d+:\d+\]/, '').trimEnd())
+      .filter((line, i, all) => all.indexOf(line) === i)
+  } catch {
+    return []
+  }
+}
+
+/** Mount points, sources and types; ids count up by themselves. */
+function mounts(): string[] {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => line.split(' ').slice(3).join(' '))
+}
+
+/** Everything that looks as if a run had started it, by its environment or its command line. */
+function processes(): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      const environment = read(`/proc/${pid}/environ`)
+      const command = read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim()
+      const ofRun = /harness\/cli\/main|lab\/daemon|evidence\/collector|images\/\w+\/(\w+\/)?main|everyhop|EVERYHOP/.test(command)
+      const marked = /EVERYHOP_OWNER=([^\0]+)/.exec(environment)?.[1]
+      return marked || (ofRun && !command.includes('scripts/prove')) ? [`process: ${pid} ${marked ?? ''} ${command}`] : []
+    })
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'latin1')
+  } catch {
+    return ''
+  }
+}
+
+export interface Ours {
+  /** Owner ids of the runs in question. */
+  readonly ids: readonly string[]
+  /** Folders that nobody else uses. */
+  readonly directories: readonly string[]
+}
+
+/**
+ * What is on the host that was not before, or no longer. What names one of our ids or folders counts at once. What names another run's id
+ * does not: others may come and go beside this. The rest counts if it stays so for `patience` seconds; a process that ended does not.
+ */
+export async function leftovers(before: ReadonlySet<string>, ours: Ours, patience = 20): Promise<string[]> {
+  const mine = (line: string) => [...ours.ids, ...ours.directories].some((text) => line.includes(text))
+  const others = (line: string) => /\beh-[0-9a-f]{8}\b/.test(line)
+  const deadline = performance.now() + patience * 1000
+  let open: string[] | undefined
+  for (;;) {
+    const now = look(ours.directories)
+    const changed = [
+      ...[...now].filter((line) => !before.has(line)).map((line) => `+ ${line}`),
+      ...[...before].filter((line) => !now.has(line) && !/^(process|lsns|audit processes):/.test(line)).map((line) => `- ${line}`),
+    ]
+    const certain = changed.filter(mine)
+    if (certain.length > 0) return certain
+    open = changed.filter((line) => !others(line) && (open?.includes(line) ?? true))
+    if (open.length === 0 || performance.now() > deadline) return open
+    await sleep(500)
+  }
+}
