@@ -1,5 +1,6 @@
 import * as http2 from 'node:http2'
 import type { TLSSocket } from 'node:tls'
+import { certificateIdentity, type Identity } from './identity.ts'
 
 /** Sizes in bytes, times in milliseconds; defaults are upstream's (Istio ztunnel, src/config.rs and src/proxy/h2). */
 export interface HboneOptions {
@@ -43,8 +44,11 @@ export class HboneClient {
   streams = 0
   /** Called whenever a tunnel ended or the connection can take no more. */
   onChange: () => void = () => {}
+  /** Who the server showed itself to be. */
+  readonly peer: Identity | undefined
 
   constructor(socket: TLSSocket, options: HboneOptions) {
+    this.peer = certificateIdentity(socket.getPeerCertificate())
     this.#session = http2.connect('https://hbone', {
       createConnection: () => socket,
       maxSessionMemory: sessionMemory,

@@ -31,10 +31,15 @@ export async function handleOutbound(context: ProxyContext, socket: Socket): Pro
   if (isSelfCall(request)) return refuse(selfCall)
   const chosen = route(context.state, request)
   if (chosen.kind === 'refuse') return refuse(chosen.error)
-  const record = describe(context, chosen, source, from)
-  let far: Awaited<ReturnType<typeof openTunnel>> | Socket
+  let record = describe(context, chosen, source, from)
+  let far: Awaited<ReturnType<typeof openTunnel>>['stream'] | Socket
   try {
-    far = chosen.kind === 'hbone' ? await openTunnel(context, chosen, source, from) : await dial(context, chosen.to)
+    if (chosen.kind === 'hbone') {
+      const { stream, peer } = await openTunnel(context, chosen, source, from)
+      far = stream
+      // Not whom we looked for: whom we found.
+      if (peer) record = { ...record, destinationIdentity: peer }
+    } else far = await dial(context, chosen.to)
   } catch (error) {
     context.access.closed(record, { sent: 0, received: 0 }, startedAt, (error as Error).message)
     socket.destroy()
@@ -60,7 +65,10 @@ async function openTunnel(context: ProxyContext, chosen: Chosen & { kind: 'hbone
   const headers = connectHeaders(source, from, chosen.service)
   for (let attempt = 0; ; attempt++) {
     try {
-      return (await context.pool.use(key, open, (client) => client.connect(chosen.authority, headers))).stream
+      return await context.pool.use(key, open, async (client) => {
+        const { stream } = await client.connect(chosen.authority, headers)
+        return { stream, peer: client.peer }
+      })
     } catch (error) {
       if (attempt > 0 || !(error instanceof HboneError && error.retryable)) throw error
     }

@@ -116,7 +116,8 @@ test('traces tell what `nft monitor trace` tells', async () => {
   await eventually(() => got.filter(({ type }) => type === 'policy').length >= 10)
 
   // Their lines: `trace id ID FAMILY TABLE CHAIN rule RULE (verdict VERDICT)`, `… policy VERDICT [meta mark MARK]`. They leave out lines without a handle, and print marks for policies only.
-  const theirs = text.split('\n').flatMap((line) => {
+  const whole = text.slice(0, text.lastIndexOf('\n'))
+  const theirs = whole.split('\n').flatMap((line) => {
     const rule = /^trace id (\w+ \w+ \w+ \w+ rule) .*\(verdict (.*)\) ?$/.exec(line)
     const policy = /^trace id (\w+ \w+ \w+ \w+ policy \w+) (?:meta mark (\w+) )?$/.exec(line)
     return rule ? [`${rule[1]} ${rule[2]}`] : policy ? [`${policy[1]} ${Number(policy[2] ?? 0)}`] : []

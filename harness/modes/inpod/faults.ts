@@ -156,10 +156,11 @@ export const faults: readonly Fault[] = [
     id: 'plaintext-instead-of-hbone',
     title: 'ztunnel dials servers of the mesh in clear',
     seed: patched(
+      edit('outbound.ts', "if (chosen.kind === 'hbone') {", "if (chosen.kind === 'hbone' && !chosen.authority) {"),
       edit(
         'outbound.ts',
-        "chosen.kind === 'hbone' ? await openTunnel(context, chosen, source, from) : await dial(context, chosen.to)",
-        "await dial(context, chosen.kind === 'hbone' ? target : chosen.to)",
+        '} else far = await dial(context, chosen.to)',
+        "} else far = await dial(context, chosen.kind === 'hbone' ? target : chosen.to)",
       ),
     ),
     cases: [sealed],
@@ -206,6 +207,24 @@ export const faults: readonly Fault[] = [
     ),
     cases: [sealed],
     breaks: { case: sealed, hop: 'ztunnel-ztunnel/is-terminated-with-both-identities' },
+  },
+  {
+    id: 'wrong-identity-accepted',
+    title: "a server shows another workload's certificate, and the client does not mind",
+    seed: patched(
+      edit(
+        'inbound.ts',
+        'await context.certificates.context(context.identity)',
+        "await context.certificates.context({ ...context.identity, serviceAccount: 'stranger' })",
+      ),
+      {
+        file: 'lib/mtls.ts',
+        find: 'if (names.length === 1 && expected.includes(names[0]!)) return undefined',
+        replace: 'if (names.length + expected.length > 0) return undefined',
+      },
+    ),
+    cases: [sealed],
+    breaks: { case: sealed, hop: 'ztunnel-ztunnel/is-told-by-the-client-side' },
   },
   {
     id: 'policy-ignored',
