@@ -6,6 +6,7 @@ import type {
   PacketObservation,
   ServedObservation,
   SocketObservation,
+  StateObservation,
   TraceObservation,
   ZtunnelLogObservation,
 } from '../evidence/observation.ts'
@@ -32,9 +33,16 @@ type Timed = ByKind[keyof ByKind]
 /** The observations of a bundle, ordered in time, by kind and place: what the judge asks. */
 export class Evidence {
   readonly #places = new Map<string, Timed[]>()
+  readonly #state = new Map<string, StateObservation[]>()
 
   constructor(observations: Iterable<Observation>) {
     for (const o of observations) {
+      if (o.kind === 'policy-rule' || o.kind === 'route') {
+        const key = `${o.node}/${o.netns}`
+        const list = this.#state.get(key)
+        if (list) list.push(o)
+        else this.#state.set(key, [o])
+      }
       if (!('t' in o)) continue
       for (const key of [`${o.kind} ${o.node}/${o.netns}`, `${o.kind} ${o.node}`, o.kind]) {
         const list = this.#places.get(key)
@@ -50,6 +58,11 @@ export class Evidence {
     const key = !where ? kind : 'netns' in where ? `${kind} ${where.node}/${where.netns}` : `${kind} ${where.node}`
     const list = this.#places.get(key) ?? []
     return list.slice(firstAtOrAfter(list, window.from), firstAtOrAfter(list, window.to + 1)) as ByKind[K][]
+  }
+
+  /** Policy rules and routes of a namespace (IPv4), as the first snapshot of the run has them. */
+  state({ node, netns }: Netns): readonly StateObservation[] {
+    return (this.#state.get(`${node}/${netns}`) ?? []).filter((o) => o.family === 'ip' && o.snapshot === 'before')
   }
 
   all<K extends keyof ByKind>(kind: K): readonly ByKind[K][] {

@@ -126,6 +126,11 @@ function observationsOf(proof: Proof, leg: readonly Proof[], variables: Variable
       ]
     case 'token':
       return []
+    case 'route':
+      return [
+        { kind: 'policy-rule', ...at, snapshot: 'before', family: 'ip', line: proof.rule },
+        { kind: 'route', ...at, snapshot: 'before', family: 'ip', line: `${proof.route} scope host` },
+      ]
   }
 }
 

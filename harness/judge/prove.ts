@@ -4,6 +4,7 @@ import type {
   LogProof,
   PacketProof,
   Proof,
+  RouteProof,
   ServedProof,
   SocketProof,
   TokenProof,
@@ -49,6 +50,8 @@ function proveAlone(proof: Proof, scene: Scene): ProofVerdict {
       return proveServed(proof, scene)
     case 'token':
       return proveToken(proof, scene)
+    case 'route':
+      return proveRoute(proof, scene)
   }
 }
 
@@ -260,6 +263,14 @@ function proveToken(proof: TokenProof, scene: Scene): ProofVerdict {
       holding.flat().map((p) => p.ref),
     )
   return streams.every((s) => s.complete) ? proven(proof.kind, expected, refs) : missing(proof.kind, expected)
+}
+
+function proveRoute(proof: RouteProof, scene: Scene): ProofVerdict {
+  const expected = `policy rule "${proof.rule}" and route "${proof.route}" in ${proof.netns}`
+  const state = scene.evidence.state(proof)
+  const rule = state.find((o) => o.kind === 'policy-rule' && o.line === proof.rule)
+  const line = state.find((o) => o.kind === 'route' && o.line.startsWith(proof.route))
+  return rule && line ? proven(proof.kind, expected, [rule.ref, line.ref], 'computed') : missing(proof.kind, expected, 'computed')
 }
 
 export function proven(kind: string, expected: string, refs: readonly string[], label: ProofLabel = 'observed'): ProofVerdict {

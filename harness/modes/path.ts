@@ -25,7 +25,7 @@ export interface Device extends Netns {
 /** `clear`: the token must be readable here. `sealed`: the whole stream must be here, and the token must not. */
 export type Row = 'clear' | 'sealed'
 
-export type Proof = PacketProof | TraceProof | ConntrackProof | SocketProof | LogProof | ServedProof | TokenProof
+export type Proof = PacketProof | TraceProof | ConntrackProof | SocketProof | LogProof | ServedProof | TokenProof | RouteProof
 
 /** The packet was here, going this way. */
 export interface PacketProof extends Device, Flow {
@@ -75,6 +75,15 @@ export interface ServedProof extends Netns {
   readonly kind: 'served'
   readonly peer: string
   readonly local: string
+}
+
+/** The recorded policy rule and route from which the kernel's decision follows: computed, not seen, so it can only be missing. */
+export interface RouteProof extends Netns {
+  readonly kind: 'route'
+  /** A line of `ip rule`. */
+  readonly rule: string
+  /** How a line of `ip route show table all` begins. */
+  readonly route: string
 }
 
 /** What the sentinel finds in the streams of both directions here. */
@@ -212,6 +221,8 @@ export const requestToken = ({ node, netns, dev }: Device, row: Row, forward: Fl
   row,
   forward,
 })
+
+export const route = ({ node, netns }: Netns, rule: string, line: string): RouteProof => ({ kind: 'route', node, netns, rule, route: line })
 
 function slug(title: string): string {
   return title

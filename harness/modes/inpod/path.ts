@@ -13,6 +13,7 @@ import {
   type Path,
   packet,
   requestToken,
+  route,
   served,
   socket,
   token,
@@ -187,6 +188,7 @@ function ztunnelToApp(c: BoundCase): Leg {
       packet(lo, 'out', 'syn-ack', answer),
       packet(lo, 'in', 'syn-ack', answer),
       conntrack(pod, inside, answer, REPLY_MARK),
+      route(pod, '32764: from all fwmark 0x111/0xfff lookup 100', 'local default dev lo table 100'),
     ),
     hop(
       'carries the request',
