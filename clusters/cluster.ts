@@ -17,6 +17,8 @@ export interface Cluster extends AsyncDisposable {
   delete(objects: readonly KubernetesObject[]): Promise<void>
   /** Makes images available on all nodes under their names. Lab: an image is a source folder with an entry point. */
   loadImages(images: readonly Image[]): Promise<void>
+  /** @throws Error that says why, when the cluster no longer stands: whatever failed before failed because of that */
+  check(): Promise<void>
 }
 
 /** Plain data from which another process of this host gets a cluster that stands (`attachCluster` in attach.ts). */

@@ -1,5 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
+/** Between the two looks that must find nothing, milliseconds: longer than the kernel takes to put another program into a process. */
+const lookAgainMs = 10
+
 /** Environment variable that every process of a run carries and its children inherit. */
 export const ownerVariable = 'EVERYHOP_OWNER'
 
@@ -45,13 +48,18 @@ export function markedProcesses(): { pid: number; owner: string }[] {
   return found
 }
 
-/** Kills what `list` returns, again and again until it returns nothing: a process may fork while it is looked for. Throws after `timeoutMs`. */
+/**
+ * Kills what `list` returns, again and again until it returns nothing twice: a process may fork while it is looked for, and while it is
+ * being replaced by another program its environment cannot be read for a moment. Throws after `timeoutMs`.
+ */
 export async function killAll(list: () => number[], timeoutMs = 5000): Promise<number[]> {
   const killed = new Set<number>()
   const deadline = Date.now() + timeoutMs
+  let empty = 0
   for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
     const pids = list()
-    if (pids.length === 0) return [...killed]
+    empty = pids.length === 0 ? empty + 1 : 0
+    if (empty === 2) return [...killed]
     for (const pid of pids) {
       try {
         process.kill(pid, 'SIGKILL')
@@ -60,8 +68,8 @@ export async function killAll(list: () => number[], timeoutMs = 5000): Promise<n
         // Gone since it was listed.
       }
     }
-    if (Date.now() > deadline)
+    if (empty === 0 && Date.now() > deadline)
       throw new Error(`processes ${pids.join(', ')} do not die of SIGKILL; fix: look at their state in /proc/PID/stack`)
-    await new Promise((resolve) => setTimeout(resolve, pause))
+    await new Promise((resolve) => setTimeout(resolve, empty > 0 ? lookAgainMs : pause))
   }
 }

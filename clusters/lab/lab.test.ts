@@ -45,6 +45,8 @@ function left(before: HostSnapshot, id: string): string[] {
     .map(({ kind, change, line }) => `${kind} ${change}: ${line}`)
 }
 
+const daemonOf = (id: string) => processesOf(id).find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('daemon.ts'))!
+
 const audit = () => snapshotHost(join(scratch, 'state'))
 
 function makeLab(): Promise<Cluster> & { id: string } {
@@ -205,6 +207,29 @@ describe('a lab', { timeout: 60_000 }, () => {
     expect(listOwners().map((o) => o.id)).not.toContain(id)
   })
 
+  test('whose process is killed says so, whatever is asked of it, and leaves nothing when it is ended', async () => {
+    const before = audit()
+    const making = makeLab()
+    const cluster = await making
+    await expect(cluster.check()).resolves.toBeUndefined()
+    process.kill(daemonOf(making.id), 'SIGKILL')
+    await expect(cluster.check()).rejects.toThrow("the lab's process ended (SIGKILL)")
+    await expect(cluster.apply(webObjects('x'))).rejects.toThrow("the lab's process ended (SIGKILL)")
+    await cluster[Symbol.asyncDispose]()
+    expect(left(before, making.id)).toEqual([])
+  })
+
+  test('whose process is killed while it is asked to end leaves nothing', async () => {
+    const before = audit()
+    const making = makeLab()
+    const cluster = await making
+    const daemon = daemonOf(making.id)
+    // Its end is not told yet when it is asked.
+    process.kill(daemon, 'SIGKILL')
+    await cluster[Symbol.asyncDispose]()
+    expect(left(before, making.id)).toEqual([])
+  })
+
   test('whose start is called off leaves nothing', async () => {
     const before = audit()
     const id = newOwnerId()
@@ -231,8 +256,6 @@ describe('a run that is killed', { timeout: 60_000 }, () => {
     for await (const line of createInterface(owner.stdout!)) if (line.startsWith(until)) return owner
     throw new Error('the owner ended')
   }
-
-  const daemonOf = (id: string) => processesOf(id).find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('daemon.ts'))!
 
   test.each(['up', 'network', 'nodes'])('with its lab frozen, after "%s", leaves only what clean removes', async (moment) => {
     const before = audit()

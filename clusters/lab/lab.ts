@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { ApiClient, accessOf } from '../api-client.ts'
 import type { Cluster, ClusterHandle, ClusterNode, ClusterOptions, Image } from '../cluster.ts'
@@ -124,6 +123,11 @@ export class Lab implements Cluster {
     })
   }
 
+  async check(): Promise<void> {
+    // Its answer, or its end, whichever comes: a connection that it held may break before its end is told.
+    await this.loadImages([])
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     this.ending ??= this.end()
     return this.ending
@@ -132,7 +136,7 @@ export class Lab implements Cluster {
   private async end(): Promise<void> {
     this.api?.close()
     if (this.daemon.exitCode === null && this.daemon.signalCode === null && this.daemon.pid !== undefined) {
-      const exit = once(this.daemon, 'exit')
+      const exit = new Promise((resolve) => this.daemon.once('exit', resolve))
       this.tell({ do: 'stop' })
       const kill = setTimeout(() => this.daemon.kill('SIGKILL'), endMs)
       await exit
@@ -150,7 +154,8 @@ export class Lab implements Cluster {
   }
 
   private tell(message: ToDaemon): void {
-    if (this.daemon.connected) this.daemon.send(message)
+    // It may be dead already: that shows as its end, and must not end what waits for it in an error.
+    if (this.daemon.connected) this.daemon.send(message, () => {})
   }
 
   private death(): Error {

@@ -91,8 +91,9 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
       stage('suites')
     }
   } catch (error) {
-    problems.push(signal.aborted ? 'the run was interrupted' : ((error as Error).stack ?? String(error)))
+    problems.push(signal.aborted ? 'the run was interrupted' : inWords(error))
   }
+  if (cluster && problems.length > 0 && !signal.aborted) await lost(cluster, problems)
   const down = takenDown(cluster, problems)
   const results = judged(directory, problems)
   stage('judged and written')
@@ -112,6 +113,22 @@ function judged(directory: string, problems: string[]): Results | undefined {
     // Without a first problem this is one; after one there may be nothing to judge yet.
     if (problems.length === 0) problems.push((error as Error).message)
     return undefined
+  }
+}
+
+/** For an error that tells its own story, its message; for a mistake in our code, where it is. */
+function inWords(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const mistake = [TypeError, ReferenceError, RangeError, SyntaxError].some((kind) => error instanceof kind)
+  return (mistake && error.stack) || error.message
+}
+
+/** A cluster that is gone is the one problem: the others only follow from it. */
+async function lost(cluster: Cluster, problems: string[]): Promise<void> {
+  try {
+    await cluster.check()
+  } catch (error) {
+    problems.splice(0, problems.length, (error as Error).message)
   }
 }
 

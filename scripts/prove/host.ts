@@ -15,7 +15,6 @@ export function look(directories: readonly string[]): Set<string> {
     ['iptables-save', ['iptables-save']],
     ['ip6tables-save', ['ip6tables-save']],
     ['nft list tables', ['nft', 'list', 'tables']],
-    ['lsns', ['lsns', '-n', '-r', '-o', 'TYPE,NS,PID,COMMAND']],
     ['find cgroups', ['find', '/sys/fs/cgroup', '-type', 'd']],
     ['find files', ['find', ...directories, '-printf', '%y %p\n']],
   ]
@@ -23,6 +22,7 @@ export function look(directories: readonly string[]): Set<string> {
     ...audited,
     ...own.flatMap(([title, argv]) => output(argv).map((line) => `${title}: ${line}`)),
     ...mounts().map((line) => `mountinfo: ${line}`),
+    ...namespaces(),
     ...processes(),
   ])
 }
@@ -48,18 +48,33 @@ function mounts(): string[] {
     .map((line) => line.split(' ').slice(3).join(' '))
 }
 
+/** Namespaces that a process is in, with the owner's mark and the command of one. */
+function namespaces(): string[] {
+  return output(['lsns', '-n', '-r', '-o', 'TYPE,NS,PID']).map((line) => {
+    const pid = line.split(' ').at(-1)
+    return `lsns: ${line} ${markOf(pid)} ${commandOf(pid)}`
+  })
+}
+
 /** Everything that looks as if a run had started it, by its environment or its command line. */
 function processes(): string[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .flatMap((pid) => {
-      const environment = read(`/proc/${pid}/environ`)
-      const command = read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim()
+      const command = commandOf(pid)
+      const marked = markOf(pid)
       const ofRun = /harness\/cli\/main|lab\/daemon|evidence\/collector|images\/\w+\/(\w+\/)?main|everyhop|EVERYHOP/.test(command)
-      const marked = /EVERYHOP_OWNER=([^\0]+)/.exec(environment)?.[1]
-      return marked || (ofRun && !command.includes('scripts/prove')) ? [`process: ${pid} ${marked ?? ''} ${command}`] : []
+      return marked || (ofRun && !command.includes('scripts/prove')) ? [`process: ${pid} ${marked} ${command}`] : []
     })
 }
+
+const markOf = (pid = '') => /EVERYHOP_OWNER=([^\0]+)/.exec(read(`/proc/${pid}/environ`))?.[1] ?? ''
+
+/** In one line. */
+const commandOf = (pid = '') =>
+  read(`/proc/${pid}/cmdline`)
+    .replaceAll(/[\0\s]+/g, ' ')
+    .trim()
 
 function read(file: string): string {
   try {
@@ -82,7 +97,8 @@ export interface Ours {
  */
 export async function leftovers(before: ReadonlySet<string>, ours: Ours, patience = 20): Promise<string[]> {
   const mine = (line: string) => [...ours.ids, ...ours.directories].some((text) => line.includes(text))
-  const others = (line: string) => /\beh-[0-9a-f]{8}\b/.test(line)
+  // The tests beside the code name their cgroups so.
+  const others = (line: string) => /\beh-[0-9a-f]{8}\b|\beveryhop-test-/.test(line)
   const deadline = performance.now() + patience * 1000
   let open: string[] | undefined
   for (;;) {

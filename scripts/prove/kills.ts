@@ -75,11 +75,11 @@ class Site {
     const failures = variant === 'lab' ? survived(ended, lab.length > 0) : []
     const ours: Ours = { ids: [...ids], directories: this.#directories }
     // A run that ends by itself leaves nothing for clean to do.
-    if (variant === 'lab') failures.push(...(await leftovers(before, ours)).map((line) => `left without clean: ${line}`))
+    if (variant === 'lab') failures.push(...told('left without clean', await leftovers(before, ours)))
     const cleaned = await finished(['clean'], { env: this.env, signal })
     if (cleaned.exitCode !== 0 || crashed(cleaned))
       failures.push(`clean ended with ${cleaned.exitCode}: ${cleaned.stdout} ${cleaned.stderr}`)
-    failures.push(...(await leftovers(before, ours)).map((line) => `left: ${line}`))
+    failures.push(...told('left', await leftovers(before, ours)))
     const judged = await this.#judged(out, failures)
     const run = variant === 'lab' ? `ended with ${ended.exitCode}: ${messageOf(ended)}` : '–'
     return { variant, moment, during, run, cleaned: summaryOf(cleaned.stdout), judged, failures }
@@ -135,6 +135,12 @@ function survived(ended: Ended, killed: boolean): string[] {
   if (ended.exitCode === 3 && !/lab's process/.test(ended.stderr))
     failures.push(`the run does not say that its lab is gone: ${lastLines(ended.stderr)}`)
   return failures
+}
+
+/** The first few in full, the rest by their number. */
+function told(what: string, lines: readonly string[]): string[] {
+  const few = lines.slice(0, 8).map((line) => `${what}: ${line.slice(0, 300)}`)
+  return lines.length > few.length ? [...few, `${what}: ${lines.length - few.length} more`] : few
 }
 
 const lastLines = (text: string) => text.trim().split('\n').slice(-5).join(' / ').slice(-900)
