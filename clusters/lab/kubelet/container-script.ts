@@ -57,6 +57,11 @@ export EVERYHOP_PATH
 exec unshare --mount --pid --propagation unchanged --fork sh ${stage}/enter "$@"
 `
   const targets = layout.volumes.map((volume) => volume.target)
+  // A volume at a directory above a shared one, such as one at /tmp, would hide it; and `mount -a` does not mount the same twice.
+  const isCovered = (path: string) => targets.some((target) => path.startsWith(`${target}/`))
+  const covered = layout.shared.filter(isCovered)
+  const uncovered = layout.shared.filter((path) => !isCovered(path))
+  const volumes = [...layout.volumes.map(volumeMount), ...covered.map((path) => sharedMount(`${nodeRoot}${path}`, path))]
   const frozen = layout.readOnlyRoot ? ['/', '/run', '/tmp'].filter((path) => !targets.includes(path)) : []
   const enter = `set -e
 mount -a -T ${stage}/mounts
@@ -75,7 +80,7 @@ PATH=$EVERYHOP_PATH
 unset EVERYHOP_PATH OLDPWD
 exec "$@" 2>&4 3>&- 4>&-
 `
-  return { start, enter, root: fstab(rootMounts(stage, layout.shared)), volumes: fstab(layout.volumes.map(volumeMount)) }
+  return { start, enter, root: fstab(rootMounts(stage, uncovered)), volumes: fstab(volumes) }
 }
 
 function rootMounts(stage: string, shared: readonly string[]): Mount[] {
@@ -93,8 +98,12 @@ function rootMounts(stage: string, shared: readonly string[]): Mount[] {
     { source: '/dev', target: `${root}/dev`, options: 'rbind,rprivate' },
     { source: 'everyhop', target: `${root}/run`, type: 'tmpfs', options: 'mode=0755' },
     { source: 'everyhop', target: `${root}/tmp`, type: 'tmpfs', options: 'mode=1777' },
-    ...shared.map((path) => ({ source: path, target: `${root}${path}`, options: 'rbind,rprivate,ro,X-mount.mkdir' })),
+    ...shared.map((path) => sharedMount(path, `${root}${path}`)),
   ]
+}
+
+function sharedMount(source: string, target: string): Mount {
+  return { source, target, options: 'rbind,rprivate,ro,X-mount.mkdir' }
 }
 
 const propagations: Readonly<Record<string, string>> = { None: ',rprivate', HostToContainer: ',rslave', Bidirectional: ',rshared' }

@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
 import type { V1Volume } from '@kubernetes/client-node'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { LabNode } from '../node/node.ts'
-import { repository } from '../node/root.ts'
+import { pinnedNode, repository } from '../node/root.ts'
 import { startTestLab, type TestLab } from '../node/testing.ts'
 import { type Kubelet, startKubelet } from './kubelet.ts'
 import type { Container, Pod } from './pod.ts'
@@ -109,6 +110,16 @@ test('readOnlyRootFilesystem leaves only the volumes to write to', async () => {
     },
   )
   expect(text.split('\n')).toEqual(['/tmp', '/data'])
+})
+
+test('a volume above the repository, such as one at /tmp for a checkout there, does not hide it', async () => {
+  const above = dirname(repository)
+  const { text } = await run(
+    `test -x ${pinnedNode} && echo there; touch ${above}/x && ls ${above}; touch ${repository}/x || echo read-only`,
+    { volumeMounts: [mount('above', above)] },
+    { volumes: [{ name: 'above', emptyDir: {} }] },
+  )
+  expect(text.split('\n')).toEqual(['there', ...[basename(repository), 'x'].sort(), 'read-only'])
 })
 
 test('a pod on the host network is in the node’s namespaces and asks no plugin', async () => {
