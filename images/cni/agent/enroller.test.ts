@@ -15,6 +15,8 @@ let pods: PodStore
 let enroller: Enroller
 let log: ReturnType<typeof memoryLog>
 let running: boolean
+/** Whether namespaces hold something of the redirection. */
+let marked: boolean
 let waiting: (() => void)[]
 
 const ambient = { 'istio.io/dataplane-mode': 'ambient' }
@@ -55,6 +57,7 @@ beforeEach(() => {
   waiting = []
   fail = () => false
   running = true
+  marked = false
   log = memoryLog()
   pods = new PodStore()
   const ips = (pod: Pick<RedirectedPod, 'ips'>) => pod.ips.join('+')
@@ -64,6 +67,7 @@ beforeEach(() => {
     addPod: (pod) => step(`capture ${pod.uid}`),
     podServed: (pod) => step(`served ${pod.uid} ${ips(pod)}`),
     removePod: (pod, alive) => step(`${alive ? 'free' : 'forget'} ${pod.uid}`),
+    isMarked: async () => marked,
     reconcilePod: async (pod) => {
       await step(`verify ${pod.uid}`)
       return 'intact'
@@ -221,6 +225,20 @@ test('agent start: the label went while no agent was there', async () => {
   await enroller.start()
   await done('annotate a null')
   expect(steps.slice(-3)).toEqual(['free a', 'del a', 'annotate a null'])
+})
+
+test.each([
+  ['captured and not annotated', true, ['find a', 'free a']],
+  ['untouched', false, ['find a']],
+])('agent start: a pod outside the mesh that a killed agent left %s', async (_, left, then) => {
+  marked = left
+  pods.putPod(pod({ labels: { 'istio.io/dataplane-mode': 'none' } }))
+  await enroller.start()
+  await idle()
+  expect(steps).toEqual(['host  true', ...then])
+  pods.putPod(pod({ labels: { 'istio.io/dataplane-mode': 'none', other: 'label' } }))
+  await idle()
+  expect(steps).toHaveLength(1 + then.length)
 })
 
 test('a namespace whose labels are not known is no reason to let a pod go', async () => {

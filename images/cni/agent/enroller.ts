@@ -43,6 +43,8 @@ interface Entry {
 export class Enroller {
   readonly #parts: EnrollerParts
   readonly #entries = new Map<string, Entry>()
+  /** Pods that were there before this agent and do not say whether they are redirected. */
+  readonly #unsaid = new Set<string>()
   readonly #lock = new KeyedLock()
   readonly #queue: RetryQueue
 
@@ -92,7 +94,10 @@ export class Enroller {
       complete,
     )
     pods.on('pod', (uid) => this.#queue.add(uid))
-    for (const pod of pods.all()) this.#queue.add(pod.uid)
+    for (const pod of pods.all()) {
+      if (pod.annotations[redirectionAnnotation] === undefined) this.#unsaid.add(pod.uid)
+      this.#queue.add(pod.uid)
+    }
   }
 
   /** A new proxy has the snapshot: pods that were waiting for one go on. */
@@ -132,6 +137,7 @@ export class Enroller {
     const pod = pods.get(uid)
     const entry = this.#entries.get(uid)
     if (!pod || pod.terminal) {
+      this.#unsaid.delete(uid)
       if (entry) await this.#drop(entry)
       return
     }
@@ -141,8 +147,11 @@ export class Enroller {
     if (!namespaceLabels) return
     if (!isEligible(pod, namespaceLabels, rules)) {
       if (entry || pod.annotations[redirectionAnnotation] !== undefined) await this.#leave(pod, entry)
+      else if (this.#unsaid.has(uid)) await this.#sweep(pod)
+      this.#unsaid.delete(uid)
       return
     }
+    this.#unsaid.delete(uid)
     if (entry?.served) {
       await redirection.podServed(captured(entry, entry.namespace!))
       if (pod.annotations[redirectionAnnotation] !== 'enabled') await this.#parts.annotate(pod, 'enabled')
@@ -196,6 +205,20 @@ export class Enroller {
     }
     await annotate(pod, null)
     log.debug('pod has left the mesh', about(pod))
+  }
+
+  /** A former agent may have ended between capturing a pod and annotating it, and the pod's label may have gone since. */
+  async #sweep(pod: Pod): Promise<void> {
+    const { redirection, findNamespace, log } = this.#parts
+    const namespace = pod.hostNetwork ? undefined : await findNamespace(pod.uid)
+    if (!namespace) return
+    try {
+      if (!(await redirection.isMarked(namespace.fd))) return
+      await redirection.removePod({ ...describe(newEntry(pod)), netns: namespace.fd }, true)
+      log.warn('pod outside the mesh was half captured by a former agent and was let go', about(pod))
+    } finally {
+      closeNamespace(namespace)
+    }
   }
 
   /** A pod that is gone, or whose containers have ended for good. */

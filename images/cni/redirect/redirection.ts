@@ -26,6 +26,8 @@ export interface Redirection {
   podServed(pod: RedirectedPod): Promise<void>
   /** Lets the pod go. `alive`: it runs on and must be reachable without the proxy; otherwise its namespace is left to vanish. */
   removePod(pod: Omit<RedirectedPod, 'netns'> & { readonly netns?: number }, alive: boolean): Promise<void>
+  /** Is anything of the redirection in this namespace, whole or half made? @param netns open descriptor */
+  isMarked(netns: number): Promise<boolean>
   /** Looks at what is there and mends only what differs. */
   reconcilePod(pod: RedirectedPod): Promise<'intact' | 'repaired'>
   /** Node-wide sets become exactly those of `pods`; `complete`: every pod's addresses are known, so what is nobody's may go. */

@@ -153,6 +153,17 @@ describe('an enrolled pod', () => {
     expect(await kernelState()).toEqual(enrolled)
   })
 
+  test('is seen as marked from the first step of its enrolment to the last of its leaving', async () => {
+    const redirection = inpod()
+    expect(await redirection.isMarked(pod.fd)).toBe(false)
+    await pod.run('ip', '-4', 'rule', 'add', 'fwmark', '0x111/0xfff', 'pref', '32764', 'lookup', '100')
+    expect(await redirection.isMarked(pod.fd)).toBe(true)
+    await redirection.addPod(about())
+    expect(await redirection.isMarked(pod.fd)).toBe(true)
+    await redirection.removePod(about(), true)
+    expect(await redirection.isMarked(pod.fd)).toBe(false)
+  })
+
   test('rules of others in its namespace stay', async () => {
     await pod.run('iptables-nft', '-t', 'nat', '-A', 'OUTPUT', '-d', '10.9.9.9/32', '-j', 'ACCEPT')
     const redirection = inpod()

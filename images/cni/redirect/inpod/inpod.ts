@@ -6,7 +6,7 @@ import { flushConntrack } from './conntrack.ts'
 import { defaultProbeAddress, type Family } from './constants.ts'
 import { detectBackend, Iptables } from './iptables.ts'
 import { ProbeSets } from './probe-sets.ts'
-import { addRoutes, removeRoutes } from './routes.ts'
+import { addRoutes, hasRule, removeRoutes } from './routes.ts'
 import { hostRules, isHostChain, isPodChain, type PodRuleOptions, podRules } from './rules.ts'
 
 export interface InpodOptions {
@@ -63,6 +63,11 @@ export class InpodRedirection implements Redirection {
     const usable = await this.#usable()
     await settle(usable.map((tables) => tables.clear(netns, isPodChain)))
     await settle(routed(netns, usable).map((family) => removeRoutes(netns, family)))
+  }
+
+  async isMarked(netns: number): Promise<boolean> {
+    const found = await settle(routed(netns, await this.#usable()).map((family) => hasRule(netns, family)))
+    return found.includes(true)
   }
 
   async reconcileHost(pods: readonly Omit<RedirectedPod, 'netns'>[], complete: boolean): Promise<void> {

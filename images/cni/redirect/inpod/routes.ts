@@ -1,4 +1,4 @@
-import { CommandError, type Netns, netnsPath, tryIn } from '../command.ts'
+import { CommandError, type Netns, netnsPath, runIn, tryIn } from '../command.ts'
 import { type Family, replyMark, replyRulePriority, replyTable } from './constants.ts'
 
 const anywhere = { v4: '0.0.0.0/0', v6: '::/0' } as const
@@ -16,6 +16,12 @@ export async function addRoutes(netns: Netns, family: Family): Promise<void> {
 /** Takes both away; each may be gone already. */
 export async function removeRoutes(netns: Netns, family: Family): Promise<void> {
   await batch(netns, family, [`rule del ${rule}`, `route del local ${anywhere[family]} dev lo table ${replyTable}`], absent)
+}
+
+/** Whether the rule is there: it is made before the tables are, and goes after them. */
+export async function hasRule(netns: Netns, family: Family): Promise<boolean> {
+  const selector = ['fwmark', replyMark, 'pref', replyRulePriority]
+  return (await runIn(netns, ['ip', family === 'v4' ? '-4' : '-6', 'rule', 'show', ...selector.map(String)])).trim() !== ''
 }
 
 async function batch(netns: Netns, family: Family, lines: readonly string[], tolerated: RegExp): Promise<void> {
