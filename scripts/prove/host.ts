@@ -18,13 +18,28 @@ export function look(directories: readonly string[]): Set<string> {
     ['find cgroups', ['find', '/sys/fs/cgroup', '-type', 'd']],
     ['find files', ['find', ...directories, '-printf', '%y %p\n']],
   ]
-  return new Set([
+  const seen = [
     ...audited,
     ...own.flatMap(([title, argv]) => output(argv).map((line) => `${title}: ${line}`)),
     ...mounts().map((line) => `mountinfo: ${line}`),
     ...namespaces(),
     ...processes(),
-  ])
+  ]
+  const suspects = new Set(seen.flatMap((line) => pidIn(line) ?? []))
+  return new Set(seen.filter((line) => !foreign(pidIn(line), suspects)))
+}
+
+const pidIn = (line: string) => /^(?:process:|audit processes:|lsns: \w+ \d+) (\d+)/.exec(line)?.[1]
+
+/**
+ * Whether somebody else who lives started the process: the first of its ancestors that no run could have left is not init. What a killed
+ * run leaves has lost its parent, and so has become a child of init (or of systemd, which may stand in for it).
+ */
+function foreign(pid: string | undefined, suspects: ReadonlySet<string>): boolean {
+  if (pid === undefined || markOf(pid)) return false
+  let ancestor: string | undefined = pid
+  while (ancestor && suspects.has(ancestor)) ancestor = /^PPid:\t(\d+)/m.exec(read(`/proc/${ancestor}/status`))?.[1]
+  return ancestor !== undefined && Number(ancestor) > 1 && !/^Name:\tsystemd$/m.test(read(`/proc/${ancestor}/status`))
 }
 
 /** Lines of a tool without what counts by itself. A host without the tool has none. */

@@ -109,7 +109,8 @@ class Site {
   async #judged(out: string, failures: string[]): Promise<string> {
     if (!existsSync(join(out, 'bundle'))) return 'no bundle yet'
     const judged = await finished(['judge', out], { signal: this.#context.signal })
-    const said = judged.exitCode === 3 ? messageOf(judged) : (judged.stdout.match(/^.* of \d+ cases;.*$/m)?.[0] ?? '')
+    // Without any case that was judged, the error or the notes say why.
+    const said = messageOf(judged) || judged.stdout.match(/^.* of \d+ cases;.*$/m)?.[0] || ''
     if (![0, 1, 3, 4].includes(judged.exitCode ?? -1) || crashed(judged) || said === '')
       failures.push(`judge ended with ${judged.exitCode}: ${lastLines(judged.stderr)}`)
     return `exit ${judged.exitCode}: ${said}`
