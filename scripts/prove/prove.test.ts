@@ -1,0 +1,123 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { cgroupRoot } from '../../clusters/lab/node/cgroup.ts'
+import { crashed, finished } from './everyhop.ts'
+import { median, random, spread, table } from './figures.ts'
+import { leftovers, look } from './host.ts'
+import { stagesTold } from './runs.ts'
+
+describe('figures', () => {
+  test('the middle of odd and even many, and of none', () => {
+    expect(median([3, 1, 2])).toBe(2)
+    expect(median([4, 1, 2, 3])).toBe(2.5)
+    expect(spread([2, 1, 4])).toEqual(['1.00', '2.00', '4.00'])
+    expect(spread([])).toEqual(['–', '–', '–'])
+  })
+
+  test('a seed decides the numbers, which are spread from 0 to 1', () => {
+    const of = (seed: number) => Array.from({ length: 1000 }, random(seed))
+    expect(of(7)).toEqual(of(7))
+    expect(of(7)).not.toEqual(of(8))
+    const tenths = Array.from({ length: 10 }, (_, i) => of(7).filter((x) => x >= i / 10 && x < (i + 1) / 10).length)
+    for (const n of tenths) expect(n).toBeGreaterThan(60)
+    expect(tenths.reduce((a, b) => a + b)).toBe(1000)
+  })
+
+  test('a cell with a bar stays one cell', () => {
+    expect(table(['a'], [['x|y']])).toBe('| a |\n| --- |\n| x\\|y |')
+  })
+
+  test('stages are read from what a run tells', () => {
+    const stderr = '   1.5 s  cluster of 2 nodes (1.1 s)\neveryhop: no\n  12.0 s  judged and written (0.4 s)\n'
+    expect(stagesTold(stderr)).toEqual([
+      { clock: 1.5, name: 'cluster of 2 nodes', seconds: 1.1 },
+      { clock: 12, name: 'judged and written', seconds: 0.4 },
+    ])
+  })
+
+  test('a stack trace is told from a message', async () => {
+    expect(crashed({ stdout: '', stderr: new Error('x').stack ?? '' })).toBe(true)
+    expect(crashed({ stdout: '  look at all of it (1:2)\n', stderr: 'everyhop: no\n' })).toBe(false)
+    const refused = await finished(['judge', '/nowhere'])
+    expect(refused).toMatchObject({ exitCode: 3, stderr: expect.stringContaining('/nowhere') })
+    expect(crashed(refused)).toBe(false)
+  })
+})
+
+describe('what is left on the host', () => {
+  let scratch: string
+  const id = `eh-${randomBytes(4).toString('hex')}`
+  beforeEach(() => {
+    scratch = mkdtempSync(join(tmpdir(), 'everyhop-prove-test-'))
+  })
+  afterEach(() => rmSync(scratch, { recursive: true, force: true }))
+  const left = (before: ReadonlySet<string>) => leftovers(before, { ids: [id], directories: [scratch] }, 0)
+
+  test('a file is found at once', async () => {
+    const before = look([scratch])
+    writeFileSync(join(scratch, 'file'), '')
+    expect(await left(before)).toContain(`+ find files: f ${scratch}/file`)
+  })
+
+  test.skipIf(process.getuid?.() !== 0)('so are a cgroup and a process without a parent, not those of other runs', async () => {
+    const before = look([scratch])
+    const other = `eh-${randomBytes(4).toString('hex')}`
+    const cgroups = [id, other].map((name) => join(cgroupRoot(), `${name}-one`))
+    const orphan = (owner: string) =>
+      Number(
+        spawnSync('sh', ['-c', 'sleep 1000 > /dev/null 2>&1 & echo $!'], {
+          env: { PATH: process.env.PATH, EVERYHOP_OWNER: owner },
+          encoding: 'utf8',
+        }).stdout,
+      )
+    const pids = [id, other].map(orphan)
+    try {
+      for (const path of cgroups) mkdirSync(path)
+      const found = await left(before)
+      expect(found).toContain(`+ find cgroups: ${cgroups[0]}`)
+      expect(found).toContain(`+ process: ${pids[0]} ${id} sleep 1000`)
+      expect(found.filter((line) => line.includes(other))).toEqual([])
+    } finally {
+      for (const pid of pids) process.kill(pid, 'SIGKILL')
+      for (const path of cgroups) rmdirSync(path)
+    }
+  })
+
+  test.skipIf(process.getuid?.() !== 0)(
+    'an unmarked process in namespaces of its own counts only when nobody who lives started it',
+    async () => {
+      const child = spawn('unshare', ['--net', 'sleep', '1000'], { env: { PATH: process.env.PATH }, stdio: 'ignore' })
+      await once(child, 'spawn')
+      const grandchild = Number(
+        spawnSync('sh', ['-c', 'unshare --net sleep 1001 > /dev/null 2>&1 & echo $!'], {
+          env: { PATH: process.env.PATH },
+          encoding: 'utf8',
+        }).stdout,
+      )
+      try {
+        // Both have entered their namespaces when both are what they are to become.
+        await expect
+          .poll(() =>
+            [child.pid, grandchild].map((pid) =>
+              spawnSync('ps', ['-o', 'comm=', '-p', `${pid}`])
+                .stdout.toString()
+                .trim(),
+            ),
+          )
+          .toEqual(['sleep', 'sleep'])
+        const lines = [...look([scratch])].filter((line) => /sleep 100[01]/.test(line))
+        expect(lines.filter((line) => line.includes(`${grandchild}`)).length).toBeGreaterThan(0)
+        expect(lines.filter((line) => line.includes(`${child.pid}`))).toEqual([])
+      } finally {
+        process.kill(grandchild, 'SIGKILL')
+        child.kill('SIGKILL')
+        await once(child, 'exit')
+      }
+    },
+  )
+})
