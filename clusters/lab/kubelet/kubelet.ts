@@ -5,6 +5,9 @@ import { nodeObject } from './node-object.ts'
 import type { Pod } from './pod.ts'
 import { PodWorker } from './pod-worker.ts'
 import type { ImageTable, KubeletContext } from './start-container.ts'
+import { Turns } from './turns.ts'
+
+const sandboxesAtOnce = 8
 
 export interface KubeletOptions {
   readonly node: LabNode
@@ -27,7 +30,7 @@ export interface Kubelet {
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const { node, api, registry, service = { host: '10.96.0.1', port: 443 } } = options
   let { images } = options
-  const context: KubeletContext = { node, api, owned: registry, service, images: () => images }
+  const context: KubeletContext = { node, api, owned: registry, service, images: () => images, sandboxTurns: new Turns(sandboxesAtOnce) }
   await api.applyNode(nodeObject(node))
   const workers = new Map<string, PodWorker>()
   let stopped: Promise<void> | undefined

@@ -139,7 +139,8 @@ export class PodWorker {
     await this.retry(stop, 'FailedMount', () => this.volumes.refresh(this.facts()))
     await this.retry(stop, 'FailedCreatePodSandBox', async () => {
       try {
-        this.sandbox = await Sandbox.create(this.context.node, this.context.owned, this.pod)
+        const { node, owned, sandboxTurns } = this.context
+        this.sandbox = await sandboxTurns.run(async () => (stop.aborted ? undefined : Sandbox.create(node, owned, this.pod)))
       } catch (error) {
         throw new Error(`Failed to create pod sandbox: rpc error: code = Unknown desc = ${(error as Error).message}`)
       }

@@ -9,6 +9,7 @@ import { etcFiles } from './etc-files.ts'
 import type { Container, Pod } from './pod.ts'
 import { hostName, type Sandbox } from './sandbox.ts'
 import { securityOf } from './security.ts'
+import type { Turns } from './turns.ts'
 import type { PodVolumes } from './volumes.ts'
 
 /** What an image's name stands for: the command that its container runs (a container image's ENTRYPOINT). */
@@ -22,6 +23,8 @@ export interface KubeletContext {
   readonly images: () => ImageTable
   /** The API server's service, which pods find in their environment. */
   readonly service: { readonly host: string; readonly port: number }
+  /** Sandboxes are made in turns: a CNI plugin that gets no processor time runs into its time limit, and all its work was for nothing. */
+  readonly sandboxTurns: Turns
 }
 
 /** Turns a container of a pod's spec into a running one. @throws ContainerError or MissingReference */
