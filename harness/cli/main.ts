@@ -87,4 +87,9 @@ try {
   if (!(error instanceof CommanderError)) throw error
   exitCode = error.exitCode === 0 ? 0 : 2
 }
+// What is written to a pipe may still be on its way; a reader that has gone needs no more.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', () => process.exit(exitCode))
+  await new Promise((resolve) => stream.write('', resolve))
+}
 process.exit(exitCode)

@@ -6,6 +6,7 @@ import { createCluster } from '../../clusters/create.ts'
 import { deployApps, installMesh } from '../../clusters/install.ts'
 import type { Topology } from '../../clusters/topology.ts'
 import { exitCodeOf, type Results } from '../../reports/results.ts'
+import { EvidenceError } from '../evidence/bundle.ts'
 import type { Case } from '../matrix/cases.ts'
 import { stopwatch } from './batch.ts'
 import { writeCaptures } from './captures.ts'
@@ -111,7 +112,7 @@ function judged(directory: string, problems: string[]): Results | undefined {
     return results
   } catch (error) {
     // Without a first problem this is one; after one there may be nothing to judge yet.
-    if (problems.length === 0) problems.push((error as Error).message)
+    if (problems.length === 0) problems.push(error instanceof EvidenceError ? error.message : ((error as Error).stack ?? String(error)))
     return undefined
   }
 }

@@ -1,0 +1,88 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { execa } from 'execa'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+
+let folder: string
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'everyhop-usage-'))
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+/** `everyhop ARGS`, with a state folder of its own that tells whether anything was started. */
+async function everyhop(...args: string[]) {
+  const { exitCode, stdout, stderr } = await execa(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], {
+    reject: false,
+    cwd: folder,
+    env: { EVERYHOP_STATE_DIR: join(folder, 'state'), NODE_OPTIONS: '--disable-warning=ExperimentalWarning' },
+  })
+  return { code: exitCode, stdout, stderr, started: existsSync(join(folder, 'state')) || existsSync(join(folder, 'out')) }
+}
+
+const listed = async (...args: string[]) => {
+  const { code, stdout } = await everyhop('run', '--list', ...args)
+  expect(code).toBe(0)
+  return stdout.split('\n').map((line) => line.replace('  (quick)', ''))
+}
+
+test('--list prints the ids of the matrix; --quick only the quick ones, which it marks', async () => {
+  const { stdout, started } = await everyhop('run', '--list')
+  const all = stdout.split('\n')
+  expect(all.length).toBeGreaterThanOrEqual(24)
+  for (const line of all)
+    expect(line).toMatch(/^inpod\/[a-z-]+\/(same|other)-node\/(pod|cluster)-ip\/(http|tcp)(\/[a-z]+)?( {2}\(quick\))?$/)
+  expect(await listed('--quick')).toEqual(all.filter((l) => l.endsWith('(quick)')).map((l) => l.replace('  (quick)', '')))
+  expect(started).toBe(false)
+})
+
+test('--case picks, several add up, ! takes away; with or without the mode in front', async () => {
+  const all = await listed()
+  expect(await listed('--case', 'mesh-to-plain/**')).toEqual(all.filter((id) => id.startsWith('inpod/mesh-to-plain/')))
+  expect(await listed('--case', 'inpod/probe/**', '--case', '**/pooled')).toEqual(all.filter((id) => /^inpod\/probe\/|\/pooled$/.test(id)))
+  expect(await listed('--case', '!**/tcp', '--case', '!**/tcp/*')).toEqual(all.filter((id) => !id.includes('/tcp')))
+  expect(await listed('--case', 'mesh-to-mesh/**', '--case', '!**/http', '--case', '!**/http/*')).toEqual(
+    all.filter((id) => id.startsWith('inpod/mesh-to-mesh/') && !id.includes('/http')),
+  )
+})
+
+describe('bad usage ends with 2, says what and how to go on, and starts nothing', () => {
+  const good = `name: t
+nodes: [one]
+namespaces: { demo: {} }
+pods:
+  - { name: a, namespace: demo, node: two, app: httpbin }
+`
+  test.for<[string, string[], RegExp]>([
+    ['no case matches', ['run', '--case', 'nothing/**'], /^everyhop: no case matches nothing\/\*\*; everyhop run --list shows all$/],
+    ['all taken away', ['run', '--case', '!**'], /^everyhop: no case matches !\*\*; /],
+    ['an unknown mode', ['run', '--mode', 'sidecar'], /sidecar is no mode; use inpod/],
+    ['an unknown release', ['run', '--release', '1.2'], /^everyhop: mode inpod has no release 1\.2; use one of: .*today/],
+    ['an unknown option', ['run', '--fast'], /unknown option '--fast'/],
+    ['an unknown verb', ['walk'], /unknown command 'walk'/],
+    [
+      'a topology that is not there',
+      ['run', '--topology', 'three-nodes'],
+      /^everyhop: topology three-nodes: .*; fix: use one of two-nodes/,
+    ],
+    ['a topology with a mistake', ['run', '--topology', './wrong.yaml'], /^everyhop: \.\/wrong\.yaml:5: pods\.0\.node: "two" .*fix: /],
+    ['a topology that is no YAML', ['run', '--topology', './bad.yaml'], /^everyhop: \.\/bad\.yaml:\d+: not YAML: .*\n {2}fix: /],
+  ])('%s', async ([, args, message]) => {
+    writeFileSync(join(folder, 'wrong.yaml'), good)
+    writeFileSync(join(folder, 'bad.yaml'), 'nodes: [one\n')
+    const { code, stdout, stderr, started } = await everyhop(...args)
+    expect(stderr).toMatch(message)
+    expect({ code, stdout, started }).toEqual({ code: 2, stdout: '', started: false })
+  })
+})
+
+test('a folder to judge that is none ends with 3', async () => {
+  for (const [dir, message] of [
+    ['nowhere', /^everyhop: nowhere: there is no such folder\. Give /],
+    ['.', /^everyhop: \.: there is no bundle in it\. Give /],
+  ] as const) {
+    const { code, stderr } = await everyhop('judge', dir)
+    expect(stderr).toMatch(message)
+    expect(code).toBe(3)
+  }
+})
