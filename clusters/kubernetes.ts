@@ -62,6 +62,7 @@ export interface Service extends KubernetesObject {
     type?: string
     clusterIP?: string
     clusterIPs?: string[]
+    ipFamilies?: ('IPv4' | 'IPv6')[]
     selector?: Record<string, string>
     ports?: ServicePort[]
     publishNotReadyAddresses?: boolean

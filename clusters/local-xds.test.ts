@@ -153,6 +153,12 @@ test('services: addresses with their network, none if headless; ports', () => {
   ])
 })
 
+test('services say their address families, if Kubernetes does', () => {
+  const families = (ipFamilies?: ('IPv4' | 'IPv6')[]) =>
+    state({ services: [service('web', { selector: { app: 'a' }, ...(ipFamilies ? { ipFamilies } : {}) })] }).services[0].ipFamilies
+  expect([families(), families(['IPv4']), families(['IPv6']), families(['IPv6', 'IPv4'])]).toEqual([undefined, 'IPv4', 'IPv6', 'Dual'])
+})
+
 test("ports are numbers, not text: upstream's reader takes no other keys", () => {
   const text = localXds({ pods: [pod('a')], services: [service('x', { selector: { app: 'a' } })], policies: [], namespaces: [] })
   expect(text.match(/^\s+80: 8080$/gm)).toHaveLength(2)

@@ -98,7 +98,15 @@ function service(from: Service): object {
     // A map, so that ports stay numbers in YAML; 0: each pod's own, by name.
     ports: new Map(tcpPorts(from).map((p) => [p.port, typeof p.targetPort === 'string' ? 0 : (p.targetPort ?? p.port)])),
     subjectAltNames: [],
+    ...ipFamilies(from),
   }
+}
+
+/** As Istio tells it since 1.24: nothing where Kubernetes says nothing. */
+function ipFamilies({ spec }: Service): { ipFamilies?: 'IPv4' | 'IPv6' | 'Dual' } {
+  const families = spec.ipFamilies ?? []
+  const [first] = families
+  return first ? { ipFamilies: families.length > 1 ? 'Dual' : first } : {}
 }
 
 function hostname({ metadata }: Service): string {
