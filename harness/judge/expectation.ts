@@ -52,5 +52,10 @@ const boundSchema = z.object({
 
 const unsupportedSchema = z.object({ index: z.number(), case: z.object({ id: z.string(), mode: z.string() }), unsupported: z.string() })
 
-/** A file of `cases/`. */
-export const expectationSchema = z.union([boundSchema, unsupportedSchema]) as unknown as z.ZodType<Expectation | Unsupported>
+/** A file of `cases/`. Which of the two it is decides first: a union would only say that it is neither. */
+export const expectationSchema = z.unknown().transform((value, context) => {
+  const isUnsupported = typeof value === 'object' && value !== null && 'unsupported' in value
+  const { error, data } = (isUnsupported ? unsupportedSchema : boundSchema).safeParse(value)
+  for (const { message, path } of error?.issues ?? []) context.addIssue({ code: 'custom', message, path: [...path] })
+  return data
+}) as unknown as z.ZodType<Expectation | Unsupported>

@@ -86,14 +86,15 @@ export class NetlinkSocket {
   }
 
   #receive(): number {
-    for (;;) {
+    for (let strange = 0; ; ) {
       const n = Number(c.recv(this.#fd, buffer, buffer.length, 0))
       if (n >= 0) return n
       const code = errno()
       if (code === EAGAIN) return 0
       // The queue was full: the kernel dropped messages, it does not say how many.
       if (code === ENOBUFS) this.#overruns++
-      else if (code !== EINTR) throw new SystemError('recv', code, 'netlink')
+      // Between the call and the reading of errno the engine may have made calls of its own: only what stays is believed.
+      else if (code !== EINTR && ++strange > 3) throw new SystemError('recv', code, 'netlink')
     }
   }
 
