@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -118,11 +118,75 @@ describe('a killed run', () => {
     expect(run.traces()).toEqual(nothing)
   })
 
+  test('that was killed while its state file came into being leaves no draft of it', async () => {
+    const id = newOwnerId()
+    const run = await startRun(id)
+    const record = readFileSync(join(scratch, 'state', `${id}.jsonl`), 'utf8').split('\n', 1)[0]
+    const draft = (name: string, text: string) => {
+      const file = join(scratch, 'state', name)
+      writeFileSync(file, text)
+      return file
+    }
+    const [whole, cut, old] = [draft(`.${id}.1`, `${record}\n`), draft(`.${id}.2`, '{"id"'), draft(`.${id}.3`, '{"id"')]
+    utimesSync(old, 0, 0)
+    await clean([])
+    expect([whole, cut, old].map(existsSync)).toEqual([true, true, false])
+    await killed(run.owner)
+    await clean()
+    expect([whole, cut].map(existsSync)).toEqual([false, true])
+  })
+
   test('cannot be taken over: its id is refused until it is cleaned', async () => {
     const id = newOwnerId()
     const run = await startRun(id)
     await killed(run.owner)
     expect(() => Registry.open(id)).toThrow(/is dead; fix: run "everyhop clean"/)
+  })
+})
+
+describe('a run in a pid namespace of its own', () => {
+  /** Prints a line when its owner is there; ends, with the whole namespace, when it is killed. */
+  async function startInNamespace(id: string): Promise<ChildProcess> {
+    const script = `
+      import { Registry } from ${JSON.stringify(new URL('./registry.ts', import.meta.url).pathname)}
+      Registry.open(process.argv[1])
+      console.log(process.pid)
+      process.stdin.resume()
+    `
+    const node = [process.execPath, '--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script, id]
+    const owner = spawn('unshare', ['--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private', ...node], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      env: process.env,
+    })
+    children.push(owner)
+    const [line] = (await once(createInterface(owner.stdout!), 'line')) as [string]
+    expect(Number(line)).toBe(1)
+    return owner
+  }
+
+  test('is alive as long as it lives, and then can be cleaned', async () => {
+    const id = newOwnerId()
+    const owner = await startInNamespace(id)
+    expect((await clean()).alive).toEqual([{ id, ownerPid: 1 }])
+    const closed = once(owner.stdout!, 'close')
+    await killed(owner)
+    // Its namespace is gone when nobody holds its pipe any more.
+    await closed
+    // Where not all namespaces are seen, an owner that is not seen is not touched.
+    const seesAll = readlinkSync('/proc/self/ns/pid') === 'pid:[4026531836]'
+    expect((await clean()).cleaned.map((c) => c.id)).toEqual(seesAll ? [id] : [])
+  })
+
+  test('does not take one of the host for dead, though it cannot see it', async () => {
+    const id = newOwnerId()
+    Registry.open(id)
+    const script = `
+      import { clean } from ${JSON.stringify(new URL('./registry.ts', import.meta.url).pathname)}
+      console.log(JSON.stringify(await clean()))
+    `
+    const node = [process.execPath, '--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script]
+    const out = execFileSync('unshare', ['--pid', '--fork', '--mount-proc', '--propagation', 'private', ...node], { encoding: 'utf8' })
+    expect(JSON.parse(out)).toEqual({ cleaned: [], alive: [{ id, ownerPid: process.pid }], failed: [] })
   })
 })
 

@@ -2,12 +2,14 @@ import { randomBytes } from 'node:crypto'
 import {
   closeSync,
   constants,
+  existsSync,
   fsyncSync,
   linkSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  statSync,
   unlinkSync,
   writeFileSync,
   writeSync,
@@ -15,7 +17,7 @@ import {
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { startTime } from './processes.ts'
+import { lives, ownIdentity } from './identity.ts'
 import { remove } from './removal.ts'
 
 const resourceSchema = z.discriminatedUnion('kind', [
@@ -39,6 +41,7 @@ const ownerSchema = z.strictObject({
   pid: z.int().positive(),
   starttime: z.string(),
   boot: z.string(),
+  pidns: z.string(),
 })
 const lineSchema = z.union([z.strictObject({ register: resourceSchema }), z.strictObject({ release: resourceSchema })])
 
@@ -97,7 +100,7 @@ export class Registry {
     const directory = stateDirectory()
     mkdirSync(directory, { recursive: true })
     const file = stateFile(id)
-    const record = { id, pid: process.pid, starttime: startTime(process.pid) ?? '', boot: bootId() }
+    const record = { id, ...ownIdentity() }
     if (!ownerSchema.safeParse(record).success) throw new RegistryError(`owner id ${JSON.stringify(id)} is not of the form eh-<8 hex>`)
     // Linked into place whole: a state file always has its first line.
     const draft = join(directory, `.${id}.${process.pid}`)
@@ -176,6 +179,7 @@ export async function clean(ids?: readonly string[]): Promise<CleanReport> {
   const cleaned: { id: string; removed: readonly string[] }[] = []
   const alive: { id: string; ownerPid: number }[] = []
   const failed: { id: string; problems: readonly string[] }[] = []
+  removeDrafts()
   for (const owner of listOwners()) {
     if (ids && !ids.includes(owner.id)) continue
     if (owner.problem) failed.push({ id: owner.id, problems: [owner.problem] })
@@ -216,8 +220,21 @@ function stateFile(id: string): string {
   return join(stateDirectory(), `${id}.jsonl`)
 }
 
-function bootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+/** Removes drafts of state files whose process was killed before it had put them into place. */
+function removeDrafts(): void {
+  const directory = stateDirectory()
+  if (!existsSync(directory)) return
+  for (const name of readdirSync(directory).filter((file) => /^\.eh-[0-9a-f]{8}\.\d+$/.test(file))) {
+    const file = join(directory, name)
+    try {
+      const draft = ownerSchema.safeParse(parseJson(readFileSync(file, 'utf8')))
+      // One that cannot be read may be being written just now.
+      const dead = draft.success ? !lives(draft.data) : Date.now() - statSync(file).mtimeMs > 60_000
+      if (dead) unlinkSync(file)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+  }
 }
 
 function read(id: string): Owner {
@@ -247,8 +264,7 @@ function read(id: string): Owner {
     if ('register' in line) live.set(JSON.stringify(line.register), line.register)
     else live.delete(JSON.stringify(line.release))
   }
-  const alive = owner.boot === bootId() && startTime(owner.pid) === owner.starttime
-  return { id, ownerPid: owner.pid, alive, resources: [...live.values()] }
+  return { id, ownerPid: owner.pid, alive: lives(owner), resources: [...live.values()] }
 }
 
 function parseJson(text: string): unknown {
