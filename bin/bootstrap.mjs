@@ -7,6 +7,12 @@ import { delimiter, join } from 'node:path'
 import { isatty } from 'node:tty'
 import { aptCommand, compileCache, dependenciesReady, fail, has, missingPackages, pinnedNode, root, searchPath } from './setup.mjs'
 
+/**
+ * Without threads for V8's background work: a process that ends joins them, and glibc before 2.41 can lose the wake-up that they wait for
+ * (sourceware bug 25847); then it never ends.
+ */
+const nodeFlags = ['--disable-warning=ExperimentalWarning', '--v8-pool-size=0']
+
 /** Verbs that are no part of the product's command. */
 const scripts = { test: ['scripts/test.ts'], check: ['scripts/check.ts'], fix: ['scripts/check.ts', '--fix'], prove: ['scripts/prove.ts'] }
 /** Verbs that need no system packages: they read files, tell what is missing, or only remove. */
@@ -50,7 +56,7 @@ function setUp(need) {
 
 /** Runs the command on the pinned Node; this process passes signals on and ends as the child does. */
 function handOver(entry, args) {
-  const child = spawn(pinnedNode, ['--disable-warning=ExperimentalWarning', join(root, entry), ...args], {
+  const child = spawn(pinnedNode, [...nodeFlags, join(root, entry), ...args], {
     stdio: 'inherit',
     env: {
       ...process.env,

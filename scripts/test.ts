@@ -19,7 +19,7 @@ if (process.getuid?.() !== 0) console.log('test: this is not root: tests that ma
 // Two workers: the lab's tests run whole nodes each, more of them would only wait for each other.
 const options = ['--maxWorkers=2', '--reporter=default', `--reporter=${join(import.meta.dirname, 'tally.ts')}`]
 const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')
-const child = spawn(process.execPath, [vitest, 'run', ...options, ...process.argv.slice(2)], {
+const child = spawn(process.execPath, ['--v8-pool-size=0', vitest, 'run', ...options, ...process.argv.slice(2)], {
   cwd: root,
   stdio: ['ignore', 'inherit', 'inherit'],
   env: { ...process.env, EVERYHOP_TALLY: file },

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { ClusterHandle, ClusterNode, SpawnOptions } from '../cluster.ts'
 import { ownedEnvironment } from './node/owned.ts'
 import { pathInRoot } from './node/path-in-root.ts'
-import { pinnedNode, repository } from './node/root.ts'
+import { nodeFlags, pinnedNode, repository } from './node/root.ts'
 
 /** A node of a lab that stands, entered by the pid of its process 1. */
 export function attachNode({ name, address, initPid }: ClusterHandle['nodes'][number], owner: string): ClusterNode {
@@ -19,6 +19,6 @@ export function attachNode({ name, address, initPid }: ClusterHandle['nodes'][nu
     name,
     address,
     spawn: start,
-    runProgram: (program, args) => start([pinnedNode, join(repository, program), ...args]),
+    runProgram: (program, args) => start([pinnedNode, ...nodeFlags, join(repository, program), ...args]),
   }
 }

@@ -7,7 +7,7 @@ import { Registry } from '../registry.ts'
 import { attachNode } from './attach.ts'
 import type { DaemonOptions, FromDaemon, ToDaemon } from './daemon-protocol.ts'
 import { ownedEnvironment } from './node/owned.ts'
-import { pinnedNode } from './node/root.ts'
+import { nodeFlags, pinnedNode } from './node/root.ts'
 
 /** How long a lab may take to end by itself before it is killed, milliseconds. */
 const endMs = 15_000
@@ -60,11 +60,11 @@ export class Lab implements Cluster {
     this.registry = registry
     const daemonOptions: DaemonOptions = { id: options.id, directory: options.directory, nodes: options.topology.nodes }
     // Detached: Ctrl-C on a terminal reaches the run, and the run ends the lab.
-    this.daemon = spawn(
-      pinnedNode,
-      ['--disable-warning=ExperimentalWarning', new URL('daemon.ts', import.meta.url).pathname, JSON.stringify(daemonOptions)],
-      { env: { ...process.env, ...ownedEnvironment(registry) }, detached: true, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] },
-    )
+    this.daemon = spawn(pinnedNode, [...nodeFlags, new URL('daemon.ts', import.meta.url).pathname, JSON.stringify(daemonOptions)], {
+      env: { ...process.env, ...ownedEnvironment(registry) },
+      detached: true,
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    })
     this.daemon.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.stderr = (this.stderr + text).slice(-4000)
     })

