@@ -1,11 +1,10 @@
+import { across, eth0, loopback, netns } from '../network.ts'
 import {
   type Binding,
   back,
   conntrack,
   type Device,
-  type Flow,
   flow,
-  type Hop,
   hop,
   type Leg,
   leg,
@@ -19,7 +18,7 @@ import {
   token,
   trace,
 } from '../path.ts'
-import type { BoundCase, Place } from '../place.ts'
+import type { BoundCase } from '../place.ts'
 
 // In-pod redirection, release `today`. Values: facts inpod-mode 1.0 (marks, ports), rule texts 1.2, flows 1.6, access log 4.8.
 const PROXY_MARK = 0x539
@@ -269,45 +268,3 @@ function nodeToApp(c: BoundCase): Leg {
     hop('comes home', veth, packet(veth, 'in', 'syn-ack', back(probe)), packet(veth, 'in', 'reply', back(probe))),
   ])
 }
-
-/**
- * One connection from pod to pod over the node or nodes between: first packet and first data packet at every device, there and back.
- * `asked`: what the client addressed, where the node rewrites it on its way (ClusterIP).
- */
-function across(
-  c: BoundCase,
-  carried: Flow,
-  row: 'clear' | 'sealed',
-  client: Place,
-  server: Place,
-  asked: Flow = carried,
-): Omit<Hop, 'id'>[] {
-  const seen = (at: Device, there: 'in' | 'out', f: Flow) => {
-    const home = there === 'in' ? 'out' : 'in'
-    return [
-      packet(at, there, 'syn', f),
-      packet(at, home, 'syn-ack', back(f)),
-      packet(at, there, 'data', f),
-      packet(at, home, 'reply', back(f)),
-      token(at, row, f),
-    ]
-  }
-  const on = (place: Place, dev: string): Device => ({ node: place.node, netns: 'node', dev })
-  const steps: [title: string, at: Device, there: 'in' | 'out', f: Flow][] = [
-    ['leaves the pod', eth0(client), 'out', asked],
-    ['enters the node', on(client, client.veth), 'in', asked],
-    ...(c.case.placement === 'other-node'
-      ? ([
-          ['leaves the node', on(client, client.underlay), 'out', carried],
-          ["enters the server's node", on(server, server.underlay), 'in', carried],
-        ] as [string, Device, 'in' | 'out', Flow][])
-      : []),
-    ["leaves for the server's pod", on(server, server.veth), 'out', carried],
-    ["enters the server's pod", eth0(server), 'in', carried],
-  ]
-  return steps.map(([title, at, there, f]) => hop(title, at, ...seen(at, there, f)))
-}
-
-const netns = (place: Place) => ({ node: place.node, netns: place.netns })
-const eth0 = (place: Place): Device => ({ ...netns(place), dev: 'eth0' })
-const loopback = (place: Place): Device => ({ ...netns(place), dev: 'lo' })
