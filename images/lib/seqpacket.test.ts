@@ -1,4 +1,4 @@
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -53,4 +53,14 @@ test('a packet longer than the limit is marked truncated', async () => {
 
 test('connecting to nothing names the path', () => {
   expect(() => SeqpacketSocket.connect(join(dir, 'none'), 8)).toThrow(/connect: errno 2 .*none/)
+})
+
+test('a listener that ends leaves the socket file of the one that came after it', () => {
+  const path = join(dir, 's')
+  const first = listenSeqpacket(path, 1024, (socket) => socket.close())
+  const second = listenSeqpacket(path, 1024, (socket) => socket.close())
+  first.close()
+  SeqpacketSocket.connect(path, 1024).close()
+  second.close()
+  expect(existsSync(path)).toBe(false)
 })

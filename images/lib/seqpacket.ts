@@ -1,4 +1,4 @@
-import { unlinkSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import {
   AF_UNIX,
   addressOf,
@@ -14,6 +14,7 @@ import {
   SOCK_SEQPACKET,
   SystemError,
 } from './libc.ts'
+import { ownFile } from './own-file.ts'
 import { watchReadable } from './poll.ts'
 
 const SOL_SOCKET = 1
@@ -124,16 +125,9 @@ export class SeqpacketSocket {
   }
 }
 
-/** A listening SOCK_SEQPACKET socket; a stale socket file at `path` is removed first, and `path` again on close. */
+/** A listening SOCK_SEQPACKET socket; a stale socket file at `path` is removed first, and its own on close. */
 export function listenSeqpacket(path: string, maxPacket: number, onConnection: (socket: SeqpacketSocket) => void): { close(): void } {
-  const remove = () => {
-    try {
-      unlinkSync(path)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    }
-  }
-  remove()
+  rmSync(path, { force: true })
   const fd = check('socket', c.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0))
   const address = unixAddress(path)
   try {
@@ -143,6 +137,7 @@ export function listenSeqpacket(path: string, maxPacket: number, onConnection: (
     c.close(fd)
     throw error
   }
+  const remove = ownFile(path)
   const stop = watchReadable(fd, () => {
     for (;;) {
       const accepted = c.accept4(fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC)

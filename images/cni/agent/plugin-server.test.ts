@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -88,4 +88,14 @@ test('both sockets may be used by everybody, and are gone after the end', async 
   for (const name of ['pluginevent.sock', 'log.sock']) expect(statSync(join(dir, name)).mode & 0o777).toBe(0o666)
   await server.close()
   for (const name of ['pluginevent.sock', 'log.sock']) expect(statSync(join(dir, name), { throwIfNoEntry: false })).toBeUndefined()
+})
+
+test('an agent that ends late leaves the sockets of the one that came after it, and then none is left', async () => {
+  const next = new PluginServer({ directory: dir, onAdd: async () => {}, pluginLog: log })
+  await next.listen()
+  await server.close()
+  expect(await post('pluginevent.sock', '/cmdadd', event({ PodName: 'bad' }))).toEqual({ status: 200, body: '' })
+  expect(await post('log.sock', '/log', '[]')).toMatchObject({ status: 200 })
+  await next.close()
+  expect(readdirSync(dir)).toEqual([])
 })

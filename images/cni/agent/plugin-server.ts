@@ -1,6 +1,7 @@
-import { chmodSync, mkdirSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { join } from 'node:path'
+import { ownFile } from '../../lib/own-file.ts'
 import type { Log } from '../redirect/redirection.ts'
 import { type AddEvent, type EventIp, runFiles } from '../shared/event.ts'
 
@@ -24,7 +25,7 @@ export class BadEvent extends Error {}
 /** The two sockets that the plugin speaks HTTP to: events (`POST /cmdadd`) and its log lines (`POST /log`). */
 export class PluginServer {
   readonly #options: PluginServerOptions
-  readonly #servers: Server[] = []
+  readonly #servers: { readonly server: Server; readonly remove: () => void }[] = []
 
   constructor(options: PluginServerOptions) {
     this.#options = options
@@ -47,13 +48,16 @@ export class PluginServer {
   }
 
   async #bind(server: Server, path: string): Promise<void> {
-    rmSync(path, { force: true })
+    // Node removes the path that it was given when the server closes, whosever socket is there by then. So it is given another.
+    const temporary = `${path}.${process.pid}`
+    rmSync(temporary, { force: true })
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
-      server.listen(path, resolve)
+      server.listen(temporary, resolve)
     })
-    chmodSync(path, 0o666)
-    this.#servers.push(server)
+    chmodSync(temporary, 0o666)
+    renameSync(temporary, path)
+    this.#servers.push({ server, remove: ownFile(path) })
   }
 
   async #event(request: IncomingMessage): Promise<{ status: number; text: string }> {
@@ -84,10 +88,11 @@ export class PluginServer {
     pluginLog[at](msg ?? '', fields)
   }
 
-  /** Stops listening and removes the sockets; requests that are being worked on are cut. */
+  /** Stops listening and removes its sockets; requests that are being worked on are cut. */
   async close(): Promise<void> {
     await Promise.all(
-      this.#servers.map((server) => {
+      this.#servers.map(({ server, remove }) => {
+        remove()
         server.closeAllConnections()
         return new Promise((resolve) => server.close(resolve))
       }),

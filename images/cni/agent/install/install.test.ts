@@ -118,7 +118,7 @@ describe('on a node', () => {
     expect(readdirSync(join(dir, 'net.d'))).toEqual(['10-b.conflist'])
   })
 
-  test('waits for the primary plugin, then repairs whatever vanishes: entry, executable, token', async () => {
+  test('waits for the primary plugin, then repairs whatever vanishes or is replaced: entry, executable, token, kubeconfig', async () => {
     const installed = installer.start()
     expect(existsSync(join(dir, 'bin/istio-cni'))).toBe(true)
     writeFileSync(join(dir, 'net.d/10-everyhop.conflist'), primary())
@@ -128,6 +128,8 @@ describe('on a node', () => {
     rmSync(join(dir, 'bin/istio-cni'))
     await changed(join(dir, 'bin'), () => existsSync(join(dir, 'bin/istio-cni')))
     writeFileSync(join(dir, 'sa/token'), 'second')
+    await changed(join(dir, 'run'), () => readFileSync(join(dir, 'run/istio-cni-kubeconfig'), 'utf8').includes('second'))
+    writeFileSync(join(dir, 'run/istio-cni-kubeconfig'), 'of another agent')
     await changed(join(dir, 'run'), () => readFileSync(join(dir, 'run/istio-cni-kubeconfig'), 'utf8').includes('second'))
     expect(statSync(join(dir, 'run/istio-cni-kubeconfig')).mode & 0o777).toBe(0o600)
   })

@@ -65,17 +65,21 @@ export class Installer {
   async start(): Promise<void> {
     this.#log.info('initialization complete, watching node CNI dir')
     // Watch first: what changes while files are written is then seen as well.
-    for (const directory of [this.#config.cniNetDir, this.#config.cniBinDir, this.#config.serviceAccountDir])
+    const { cniNetDir, cniBinDir, serviceAccountDir, runDir } = this.#config
+    for (const directory of [cniNetDir, cniBinDir, serviceAccountDir, runDir])
       this.#watchers.push(
-        watch(directory, () => this.#changed()).on('error', (e) => this.#log.error(`watch of ${directory}: ${e.message}`)),
+        watch(directory, (_, name) => {
+          // The plugin logs into the run directory at each ADD; there only the kubeconfig matters.
+          if (directory !== runDir || name === runFiles.kubeconfig) this.#changed()
+        }).on('error', (e) => this.#log.error(`watch of ${directory}: ${e.message}`)),
       )
-    if (!this.#apply()) this.#log.warn(`no CNI configuration in ${this.#config.cniNetDir} yet, waiting for the primary plugin's`)
+    if (!this.#apply(true)) this.#log.warn(`no CNI configuration in ${this.#config.cniNetDir} yet, waiting for the primary plugin's`)
     await this.#installed.promise
     this.#log.info('initial installation complete, start watching for re-installation')
   }
 
   /** Brings everything to what it should be. @returns is the plugin in use now? */
-  #apply(): boolean {
+  #apply(first = false): boolean {
     const { serviceAccountDir, apiServer, cniBinDir } = this.#config
     if (readIfThere(this.#executable) !== pluginFile()) {
       writeAtomically(this.#executable, pluginFile(), 0o755)
@@ -85,6 +89,8 @@ export class Installer {
     if (readIfThere(this.#kubeconfig) !== access) {
       writeAtomically(this.#kubeconfig, access, 0o600)
       this.#log.info(`wrote kubeconfig file ${this.#kubeconfig}`)
+      // Another agent may write its own there: not in turns without a pause.
+      if (!first) this.#lastRepair = Date.now()
     }
     const outcome = this.#net.ensure()
     if (outcome === 'none') return false
