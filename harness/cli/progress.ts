@@ -27,7 +27,7 @@ export class ProgressView {
         ? ''
         : `, about ${Math.max(1, Math.round((this.#expected - (performance.now() - this.#started)) / 1000))} s left`
     this.#clear()
-    this.#line = `${this.#clock()}  ${text}${left}`.slice(0, (this.#stream.columns ?? 80) - 1)
+    this.#line = `${this.#clock()}  ${text}${left}`.slice(0, (this.#stream.columns || 80) - 1)
     this.#stream.write(styleText('dim', this.#line, { validateStream: false }))
   }
 

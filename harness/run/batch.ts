@@ -110,7 +110,7 @@ export class Batch {
 
   async leave(phase: Phase): Promise<void> {
     await this.#driver!.leave()
-    this.#phase(`requests ${phase.title}`)
+    this.#phase(phase.title)
   }
 
   async step({ role, case: c }: Step): Promise<void> {

@@ -22,12 +22,12 @@ export function phasesOf(cases: readonly Case[]): Phase[] {
   const meshed = cases.filter((c) => c.policy !== 'deny' && (c.traffic === 'mesh-to-mesh' || c.traffic === 'plain-to-mesh'))
   const listening = cases.filter((c) => c.traffic === 'mesh-to-plain' || c.traffic === 'probe')
   const phases: Phase[] = [
-    { title: 'without a policy', policies: 'none', steps: cases.filter((c) => c.policy === 'none').map(main) },
-    { title: 'with the policies of the cases', policies: 'as the cases say', steps: guarded.map(main) },
-    { title: 'control: with policies that deny everything', policies: 'deny everything', steps: meshed.map(negative) },
+    { title: 'requests without a policy', policies: 'none', steps: cases.filter((c) => c.policy === 'none').map(main) },
+    { title: 'requests with the policies of the cases', policies: 'as the cases say', steps: guarded.map(main) },
+    { title: 'controls with policies that deny everything', policies: 'deny everything', steps: meshed.map(negative) },
     // Not before: a tunnel that is open already would be no new one for the case.
-    { title: 'control: without the policies of the cases', policies: 'none', steps: denied.map(negative) },
-    { title: 'control: with a server that does not listen', policies: 'none', steps: listening.map(negative) },
+    { title: 'controls without the policies of the cases', policies: 'none', steps: denied.map(negative) },
+    { title: 'controls with a server that does not listen', policies: 'none', steps: listening.map(negative) },
   ]
   return phases.filter((p) => p.steps.length > 0)
 }
