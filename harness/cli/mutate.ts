@@ -1,9 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import { join, matchesGlob } from 'node:path'
 import { styleText } from 'node:util'
-import { loadTopology } from '../../clusters/topology.ts'
+import { loadTopology, TopologyError } from '../../clusters/topology.ts'
 import { faultsOf } from '../modes/index.ts'
 import { type Caught, mutate } from '../mutate/mutate.ts'
+import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
 import { newRunName } from '../run/run.ts'
 import { ProgressView } from './progress.ts'
 import { usage } from './run.ts'
@@ -27,14 +28,22 @@ export async function mutateVerb(args: MutateArguments): Promise<number> {
     process.stdout.write(`${faults.map((f) => `${f.id.padEnd(34)}${f.title}`).join('\n')}\n`)
     return 0
   }
-  const out = args.out ?? join('out', `mutate-${newRunName()}`)
+  let topology: ReturnType<typeof loadTopology>
+  let out: string
+  try {
+    topology = loadTopology(args.topology)
+    out = makeOutFolder(args.out ?? join('out', `mutate-${newRunName()}`))
+  } catch (error) {
+    if (!(error instanceof TopologyError || error instanceof OutFolderError)) throw error
+    return usage(error.message)
+  }
   const progress = new ProgressView(process.stderr)
   const ending = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort(new Error('interrupted')))
   const told: string[] = []
   try {
     const caught = await mutate(
-      { ...args, topology: loadTopology(args.topology), faults, out },
+      { ...args, topology, faults, out },
       (c, ms) => progress.say(`${c.fault}: ${c.traffic ? `caught at ${c.traffic.hop}` : 'NOT caught'} (${(ms / 1000).toFixed(1)} s)`),
       (what) => progress.doing(what),
       ending.signal,

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { loadTopology, TopologyError } from '../../clusters/topology.ts'
 import { select } from '../matrix/select.ts'
 import { casesOfModes, modeOf } from '../modes/index.ts'
+import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
 import { newRunName, type RunView, run } from '../run/run.ts'
 import { lastDuration, rememberDuration } from './durations.ts'
 import { ProgressView } from './progress.ts'
@@ -30,13 +31,14 @@ export async function runVerb(args: RunArguments): Promise<number> {
     return 0
   }
   let topology: ReturnType<typeof loadTopology>
+  let out: string
   try {
     topology = loadTopology(args.topology)
+    out = makeOutFolder(args.out ?? join('out', newRunName()))
   } catch (error) {
-    if (!(error instanceof TopologyError)) throw error
+    if (!(error instanceof TopologyError || error instanceof OutFolderError)) throw error
     return usage(error.message)
   }
-  const out = args.out ?? join('out', newRunName())
   const key = `run ${args.provider} ${args.mode.join(',')} ${cases.length}`
   const started = performance.now()
   const progress = new ProgressView(process.stderr, lastDuration(key))

@@ -1,5 +1,5 @@
 import { mkdirSync, rmSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { attachCluster } from '../../clusters/attach.ts'
 import type { Cluster } from '../../clusters/cluster.ts'
 import { createCluster } from '../../clusters/create.ts'
@@ -24,7 +24,7 @@ export interface MutateOptions {
   readonly release: string
   readonly topology: Topology
   readonly faults: readonly Fault[]
-  /** Gets one bundle a fault. */
+  /** New and empty, an absolute path; gets one bundle a fault. */
   readonly out: string
 }
 
@@ -55,8 +55,7 @@ export async function mutate(
   doing: (what: string) => void,
   signal: AbortSignal,
 ): Promise<Caught[]> {
-  const out = resolve(o.out)
-  mkdirSync(out, { recursive: true })
+  const { out } = o
   let copies = ''
   const prepare = (directory: string) => {
     copies = join(directory, 'patched')

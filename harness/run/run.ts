@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import type { Cluster } from '../../clusters/cluster.ts'
 import { createCluster } from '../../clusters/create.ts'
 import { deployApps, installMesh } from '../../clusters/install.ts'
@@ -21,7 +20,7 @@ export interface RunOptions {
   readonly release: string
   readonly topology: Topology
   readonly cases: readonly Case[]
-  /** The run's folder; made if it is not there. */
+  /** The run's folder, new and empty: an absolute path. */
   readonly out: string
 }
 
@@ -52,8 +51,7 @@ export const newRunName = (now = new Date()): string =>
  */
 export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Promise<RunOutcome> {
   const name = newRunName()
-  const directory = resolve(o.out)
-  mkdirSync(directory, { recursive: true })
+  const directory = o.out
   const stage = stopwatch((what, ms) => view.stage(what, ms))
   const problems: string[] = []
   let cluster: Cluster | undefined
@@ -88,7 +86,8 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
         phase: (phase) => view.stage(phase.name, phase.milliseconds),
         text: (output) => view.text(output),
       })
-      problems.push(...(await runSuites(context, reporter)))
+      problems.push(...(await runSuites(context, reporter, signal)))
+      signal.throwIfAborted()
       stage('suites')
     }
   } catch (error) {
