@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { modeNames } from '../modes/index.ts'
 
@@ -20,6 +21,14 @@ const program = new Command('everyhop')
   )
 
 let exitCode = 0
+
+// A crash is ours, never the mesh's, which is what Node's own exit code for it would say. What it was may have no reader any more.
+process.on('uncaughtException', (error) => {
+  try {
+    writeSync(2, `everyhop: ${error.stack}\n`)
+  } catch {}
+  process.exit(3)
+})
 
 program
   .command('run')

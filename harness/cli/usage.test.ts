@@ -86,3 +86,17 @@ test('a folder to judge that is none ends with 3', async () => {
     expect(code).toBe(3)
   }
 })
+
+test('a crash ends with 3, not as if the mesh had failed', async () => {
+  const broken = join(folder, 'broken.mjs')
+  // Throws outside of everything, as soon as somebody is there to hear it.
+  writeFileSync(
+    broken,
+    `process.on('newListener', (event) => { if (event === 'uncaughtException') process.nextTick(() => { throw new Error('broken') }) })\n`,
+  )
+  const { exitCode, stderr } = await execa(process.execPath, ['--import', broken, join(import.meta.dirname, 'main.ts'), 'run', '--list'], {
+    reject: false,
+    cwd: folder,
+  })
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 3, stderr: expect.stringContaining('everyhop: Error: broken\n') })
+})
