@@ -16,7 +16,7 @@ export function writeCaptures({ bundle, verdicts }: Judgement, directory: string
   const byPlace = Map.groupBy(packets, placeOf)
   const files = new Map<string, string>()
   for (const verdict of verdicts) {
-    const comments = commentsOf(verdict)
+    const comments = commentsOf(verdict, byRef)
     const cited = [...comments.keys()].map((ref) => byRef.get(ref)).filter((p) => p !== undefined)
     if (cited.length === 0) continue
     const from = Math.min(...cited.map((p) => p.t)) - 1e6
@@ -40,12 +40,14 @@ export function writeCaptures({ bundle, verdicts }: Judgement, directory: string
 /** Where a connection is seen, either way. */
 const placeOf = (p: PacketObservation) => [p.node, p.netns, p.dev, ...[p.from, p.to].sort()].join(' ')
 
-/** What each cited packet is in the path: `LEG: HOP`. */
-function commentsOf(verdict: CaseVerdict): Map<string, string[]> {
+/** What each cited packet is in the path, `LEG: HOP (VERDICT)`. A hop may rest on packets of other places too, from which its ports are known. */
+function commentsOf(verdict: CaseVerdict, packets: ReadonlyMap<string, PacketObservation>): Map<string, string[]> {
   const comments = new Map<string, string[]>()
   for (const leg of verdict.legs) {
     for (const hop of leg.hops) {
       for (const ref of new Set(hop.proofs.filter((p) => p.kind === 'packet' || p.kind === 'token').flatMap((p) => p.refs))) {
+        const p = packets.get(ref)
+        if (!p || !`${p.node}/${p.netns}/${p.dev}/`.startsWith(`${hop.vantage}/`)) continue
         const list = comments.get(ref) ?? []
         list.push(`${leg.title}: ${hop.title} (${hop.verdict})`)
         comments.set(ref, list)

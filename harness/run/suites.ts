@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path'
-import { startVitest } from 'vitest/node'
+import { createVitest } from 'vitest/node'
 import './context.ts'
 import type { RunContext } from './context.ts'
 import type { RunReporter } from './reporter.ts'
@@ -8,12 +8,14 @@ const root = resolve(import.meta.dirname, '../..')
 
 /**
  * Runs the suites over a cluster that stands: vitest schedules them, one worker, in order; our reporter tells of them.
- * Failed claims are not errors here: the verdicts are in the bundles. @returns problems that are not a case's own, in words
+ * Failed claims are not errors here: the verdicts are in the bundles.
+ * @param signal ends them early: what is being done is done to its end, what was to come is left out
+ * @returns problems that are not a case's own, in words
  */
-export async function runSuites(context: RunContext, reporter: RunReporter): Promise<string[]> {
-  const vitest = await startVitest(
-    'test',
-    [],
+export async function runSuites(context: RunContext, reporter: RunReporter, signal: AbortSignal): Promise<string[]> {
+  const ends = ['SIGINT', 'SIGTERM'] as const
+  const listeners = ends.map((end) => process.listeners(end))
+  const vitest = await createVitest(
     {
       root,
       config: false,
@@ -32,6 +34,14 @@ export async function runSuites(context: RunContext, reporter: RunReporter): Pro
     },
     { logLevel: 'silent' },
   )
+  // vitest's own would end the process at once, before the cluster is taken down.
+  ends.forEach((end, i) => {
+    for (const listener of process.listeners(end)) if (!listeners[i]!.includes(listener)) process.off(end, listener)
+  })
+  const cancel = () => void vitest.cancelCurrentRun('keyboard-input')
+  signal.addEventListener('abort', cancel)
+  if (!signal.aborted) await vitest.start()
+  signal.removeEventListener('abort', cancel)
   const problems = [
     ...vitest.state.getUnhandledErrors().map((e) => (e instanceof Error ? e.message : String(e))),
     ...vitest.state
