@@ -1,0 +1,69 @@
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { HostSnapshot } from '../../clusters/audit.ts'
+import { resultsSchema } from '../../reports/results.ts'
+import { Command, type Ended } from './main-job/command.ts'
+import { judge } from './main-job/judge.ts'
+import { StandInHost } from './main-job/stand-in-host.ts'
+
+/** Two runs at once, ended in the middle of their requests: one asked to, one killed. */
+describe.skipIf(process.getuid?.() !== 0)('a run that is ended in the middle (needs root)', () => {
+  const host = new StandInHost()
+  const asked = { folder: join(host.folder, 'asked'), signal: 'SIGINT' } as const
+  const killed = { folder: join(host.folder, 'killed'), signal: 'SIGKILL' } as const
+  let before: HostSnapshot
+  let ended: { asked: Ended; killed: Ended }
+  /** `clean` right after the kill, beside the other run. */
+  let cleaned: Ended
+
+  async function endedAt({ folder, signal }: typeof asked | typeof killed): Promise<Ended> {
+    const command = new Command(host, ['run', '--quick', '--json', '--out', folder])
+    await command.said('requests without a policy')
+    host.owners()
+    command.kill(signal)
+    return command.ended
+  }
+
+  beforeAll(async () => {
+    await host.start()
+    before = await host.snapshot()
+    const killedAndCleaned = async () => {
+      const end = await endedAt(killed)
+      cleaned = await new Command(host, ['clean']).ended
+      return end
+    }
+    const [first, second] = await Promise.all([endedAt(asked), killedAndCleaned()])
+    ended = { asked: first, killed: second }
+  }, 120_000)
+  afterAll(() => host[Symbol.asyncDispose]())
+
+  test('asked to: says so, ends with 3, and what it has by then is judged and written', async () => {
+    const { code, stdout, stderr } = ended.asked
+    expect(stderr).toContain('interrupted: taking everything down, what was collected stays')
+    expect(stderr).toMatch(/^everyhop: the run was interrupted$/m)
+    expect(code).toBe(3)
+    const results = resultsSchema.parse(JSON.parse(stdout))
+    expect(results.cases.length).toBeGreaterThanOrEqual(12)
+    expect(results.totals).toMatchObject({ fail: 0, error: 0 })
+    // Its negative controls were still to come, so no case can have passed.
+    expect(results.totals.inconclusive).toBe(results.cases.length)
+    expect(results.cases[0]!.legs.length).toBeGreaterThan(0)
+    expect(await judge(asked.folder)).toEqual({ code: 4, stdout, stderr: '' })
+  })
+
+  test('killed: its bundle is judged, and says that the run did not come to its end', async () => {
+    expect(ended.killed.stdout).toBe('')
+    const { code, stdout, stderr } = await judge(killed.folder)
+    expect([code, stderr]).toEqual([4, ''])
+    const results = resultsSchema.parse(JSON.parse(stdout))
+    expect(results.notes).toContain('bundle.json: the run did not come to its end')
+    expect(results.totals).toMatchObject({ pass: 0, fail: 0, error: 0 })
+    expect(results.cases[0]!.legs.flatMap((l) => l.hops).filter((h) => h.verdict === 'pass').length).toBeGreaterThan(10)
+  })
+
+  test('asked to, it takes itself down; killed, and after `clean`, it is gone too: the host is as before', async () => {
+    expect(host.owners()).toHaveLength(2)
+    expect([cleaned.code, cleaned.stderr]).toEqual([0, ''])
+    expect(await host.left(before)).toEqual([])
+  })
+})

@@ -1,0 +1,48 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { HostSnapshot } from '../../clusters/audit.ts'
+import { capturesClaims } from './main-job/captures.ts'
+import { type MainJob, mainJob } from './main-job/command.ts'
+import { damagedClaims } from './main-job/damaged.ts'
+import { judgedAgainClaims } from './main-job/judged-again.ts'
+import { kernelStateClaims } from './main-job/kernel-state.ts'
+import { lawTwoClaims } from './main-job/law-two.ts'
+import { resultsClaims, resultsOfJob } from './main-job/results.ts'
+import { StandInHost } from './main-job/stand-in-host.ts'
+
+/** Two quick runs at once; all claims are about what they left. */
+describe.skipIf(process.getuid?.() !== 0)('the main job (needs root)', () => {
+  const host = new StandInHost()
+  let before: HostSnapshot
+  let jobs: readonly [MainJob, MainJob]
+
+  beforeAll(async () => {
+    await host.start()
+    before = await host.snapshot()
+    jobs = await Promise.all([mainJob(host, 'one'), mainJob(host, 'two')])
+    // Without a run there is nothing to make claims about.
+    for (const { code, stderr } of jobs) if (code !== 0) throw new Error(`a quick run ended with ${code}:\n${stderr}`)
+  }, 120_000)
+  afterAll(() => host[Symbol.asyncDispose]())
+
+  describe('two side by side', () => {
+    test('are two owners, and both pass', () => {
+      expect(host.owners()).toHaveLength(2)
+      const [one, two] = jobs.map(resultsOfJob)
+      expect(one!.totals.pass).toBe(one!.cases.length)
+      expect(two!.totals).toEqual(one!.totals)
+      expect(two!.run).not.toBe(one!.run)
+    })
+
+    test('leave nothing on the host', async () => {
+      expect(await host.left(before)).toEqual([])
+    })
+  })
+
+  const job = () => jobs[0]
+  describe('prints and writes its results', () => resultsClaims(job))
+  describe('is judged again', () => judgedAgainClaims(job, host.folder))
+  describe('leaves captures', () => capturesClaims(job))
+  describe('can be judged when it is damaged', () => damagedClaims(job, host.folder))
+  describe('leaves kernel state', () => kernelStateClaims(job))
+  describe('refers to what its verdicts rest on', () => lawTwoClaims(job))
+})
