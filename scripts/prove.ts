@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { makeOutFolder, OutFolderError } from '../harness/run/out-folder.ts'
 import { cleanRuns } from './prove/clean-runs.ts'
 import { faults } from './prove/faults.ts'
 import { kills } from './prove/kills.ts'
@@ -36,19 +37,19 @@ const newName = (now = new Date()) => `prove-${now.toISOString().slice(0, 19).re
 
 interface Options {
   readonly times?: number
-  readonly seed: number
+  readonly seed?: number
   readonly out?: string
 }
 
-/** Proves one part after the other; a part that cannot be carried out has failed. @returns whether all are proven */
-async function prove(names: readonly string[], { times, seed, out = join('out', newName()) }: Options): Promise<boolean> {
+/** Proves one part after the other; a part that cannot be carried out has failed. @param out a new folder @returns whether all are proven */
+async function prove(names: readonly string[], { times, seed = Math.floor(Math.random() * 1e9) }: Options, out: string): Promise<boolean> {
   const ending = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort(new Error('interrupted')))
   const sections: string[] = []
   let proven = true
   for (const name of names) {
     if (ending.signal.aborted) break
-    const folder = resolve(out, name)
+    const folder = join(out, name)
     mkdirSync(folder, { recursive: true })
     const say = (line: string) => process.stderr.write(`prove: ${name}: ${line}\n`)
     const started = performance.now()
@@ -74,15 +75,18 @@ const program = new Command('npm run prove --')
   .description(`The long proofs, all or some: ${Object.keys(parts).join(', ')}.`)
   .argument('[parts...]', 'which of them', known)
   .option('--times <n>', 'how often each repeats (default: as often as is its custom)', times)
-  .option('--seed <n>', 'decides the random moments', whole, Math.floor(Math.random() * 1e9))
+  .option('--seed <n>', 'decides the random moments (default: another one each time)', whole)
   .option('--out <dir>', 'where everything goes (default: out/prove-TIME)')
   .exitOverride()
 
 try {
   program.parse()
   // Exit code as everywhere: 1, what was to be proven does not hold.
-  process.exitCode = (await prove(program.args.length > 0 ? program.args : Object.keys(parts), program.opts())) ? 0 : 1
+  const options = program.opts<Options>()
+  const out = makeOutFolder(options.out ?? join('out', newName()))
+  process.exitCode = (await prove(program.args.length > 0 ? program.args : Object.keys(parts), options, out)) ? 0 : 1
 } catch (error) {
-  if (!(error instanceof CommanderError)) throw error
-  process.exitCode = error.exitCode === 0 ? 0 : 2
+  if (error instanceof OutFolderError) process.stderr.write(`prove: ${error.message}\n`)
+  else if (!(error instanceof CommanderError)) throw error
+  process.exitCode = error instanceof CommanderError && error.exitCode === 0 ? 0 : 2
 }
