@@ -118,11 +118,11 @@ describe('ztunnel', () => {
     expect(container('ztunnel').readinessProbe.httpGet).toEqual({ path: '/healthz/ready', port: 15021 })
   })
 
-  test('and the agent agree on DNS capture', () => {
+  test('serves DNS also where the agent captures it only for pods that ask for it', () => {
     const off = meshManifests({ release: 'today', mode: 'inpod', dnsCapture: false })
     const value = (daemonSet: string, name: string) =>
       find(off, 'DaemonSet', daemonSet).spec.template.spec.containers[0].env.find((e: Any) => e.name === name).value
-    expect([value('ztunnel', 'ISTIO_META_DNS_CAPTURE'), value('istio-cni-node', 'AMBIENT_DNS_CAPTURE')]).toEqual(['false', 'false'])
+    expect([value('ztunnel', 'ISTIO_META_DNS_CAPTURE'), value('istio-cni-node', 'AMBIENT_DNS_CAPTURE')]).toEqual(['true', 'false'])
   })
 })
 

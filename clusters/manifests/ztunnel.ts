@@ -52,7 +52,8 @@ export function ztunnelManifests(options: MeshOptions): KubernetesObject[] {
                   INPOD_ENABLED: 'true',
                   INPOD_UDS: '/var/run/ztunnel/ztunnel.sock',
                   ISTIO_META_CLUSTER_ID: 'Kubernetes',
-                  ISTIO_META_DNS_CAPTURE: String(options.dnsCapture ?? true),
+                  // Whatever the agent's default: a pod's annotation can ask for capture, and its questions must find a listener.
+                  ISTIO_META_DNS_CAPTURE: 'true',
                   IPV6_ENABLED: String(options.ipv6 ?? true),
                   TERMINATION_GRACE_PERIOD_SECONDS: String(graceSeconds),
                   XDS_ADDRESS: '',
