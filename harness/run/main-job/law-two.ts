@@ -10,7 +10,7 @@ import { type Attempt, attemptSchema } from '../../traffic/attempt.ts'
 import type { MainJob } from './command.ts'
 
 /** How long each claim may look, milliseconds; every kind of observation is looked at at least once. */
-const TIME = 4000
+const TIME = 3000
 const SEED = 20_261_121
 
 interface Hop {
