@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import type { LabNode } from '../node/node.ts'
 import type { Owned } from '../node/owned.ts'
 import type { KubeletApi } from './api.ts'
@@ -7,7 +8,8 @@ import { PodWorker } from './pod-worker.ts'
 import type { ImageTable, KubeletContext } from './start-container.ts'
 import { Turns } from './turns.ts'
 
-const sandboxesAtOnce = 8
+/** Enough to keep all processors busy, few enough that each is done long before a plugin's time limit. */
+const sandboxesAtOnce = 2 * availableParallelism()
 
 export interface KubeletOptions {
   readonly node: LabNode
