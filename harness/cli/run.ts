@@ -65,7 +65,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
   else if (results)
     process.stdout.write(`\n${[...results.cases.map((c) => caseText(c, paint)), '', summaryText(results, paint)].join('\n')}\n`)
   for (const problem of problems) process.stderr.write(`everyhop: ${problem}\n`)
-  process.stderr.write(`everything is in ${out} (judge it again: npx everyhop judge ${out})\n`)
+  process.stderr.write(`everything is in ${out} (judge it again: bin/everyhop judge ${out})\n`)
   return exitCode
 }
 

@@ -4,7 +4,7 @@ import type { Attempt } from '../traffic/attempt.ts'
 import { boundRefs, fillFlow, type Variables } from './bind.ts'
 import type { Evidence } from './evidence.ts'
 import type { Expectation } from './expectation.ts'
-import { contradicted, missing, proven } from './prove.ts'
+import { contradicted, missing, proven } from './proof.ts'
 import type { HopVerdict, ProofVerdict } from './verdict.ts'
 
 /** What holds for a case as a whole. Each check is a hop of its own, so that it carries proofs and references like any other. */

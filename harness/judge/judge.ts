@@ -4,7 +4,8 @@ import { closedWorldCheck, controlChecks, hopVerdict, noSecondOpeningCheck, outc
 import type { Evidence } from './evidence.ts'
 import type { Expectation } from './expectation.ts'
 import { causalOrder } from './order.ts'
-import { prove, type Scene } from './prove.ts'
+import type { Scene } from './proof.ts'
+import { prove } from './prove.ts'
 import type { CaseVerdict, HopVerdict, LegVerdict, ProofVerdict } from './verdict.ts'
 
 /**

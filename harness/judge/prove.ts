@@ -1,4 +1,4 @@
-import type { PacketObservation, TraceObservation } from '../evidence/observation.ts'
+import type { PacketObservation } from '../evidence/observation.ts'
 import type {
   ConntrackProof,
   LogProof,
@@ -8,24 +8,13 @@ import type {
   ServedProof,
   SocketProof,
   TokenProof,
-  TraceProof,
   Which,
 } from '../modes/path.ts'
-import { boundRefs, fill, fillFlow, type Variables } from './bind.ts'
-import type { Evidence, Window } from './evidence.ts'
+import { boundRefs, fill, fillFlow } from './bind.ts'
+import { contradicted, hex, isWhich, missing, proven, type Scene, sharesAnEnd } from './proof.ts'
+import { proveTrace } from './prove-trace.ts'
 import { streamAt } from './stream.ts'
-import type { ProofLabel, ProofVerdict } from './verdict.ts'
-
-/** What one proof is judged in. */
-export interface Scene {
-  readonly evidence: Evidence
-  readonly variables: Variables
-  /** The request's own time. */
-  readonly window: Window
-  /** Where its connection was opened: the same, or for a reused connection all the time before. */
-  readonly opening: Window
-  readonly token: string
-}
+import type { ProofVerdict } from './verdict.ts'
 
 /** Judges one proof: proven by an observation that fits exactly, contradicted by one that stands in its place, else missing. */
 export function prove(proof: Proof, scene: Scene): ProofVerdict {
@@ -55,25 +44,7 @@ function proveAlone(proof: Proof, scene: Scene): ProofVerdict {
   }
 }
 
-const hex = (mark: number) => `0x${mark.toString(16)}`
-
-export function isWhich(which: Which, p: { flags: string; payloadLength?: number }): boolean {
-  const syn = p.flags.includes('S')
-  switch (which) {
-    case 'syn':
-      return syn && !p.flags.includes('A')
-    case 'syn-ack':
-      return syn && p.flags.includes('A')
-    default:
-      return !syn && (p.payloadLength === undefined ? p.flags.includes('P') : p.payloadLength > 0)
-  }
-}
-
 const windowOf = (which: Which, scene: Scene) => (which === 'syn' || which === 'syn-ack' ? scene.opening : scene.window)
-
-/** Shares the end that tells this connection from all others: the one with an ephemeral port, or (the other end's address being wrong) the served one. */
-const sharesAnEnd = (seen: { from: string; to: string }, want: { from: string; to: string }) =>
-  seen.from === want.from || seen.to === want.to
 
 function provePacket(proof: PacketProof, scene: Scene): ProofVerdict {
   const want = fillFlow(proof, scene.variables)
@@ -82,79 +53,20 @@ function provePacket(proof: PacketProof, scene: Scene): ProofVerdict {
     .in('packet', proof, windowOf(proof.which, scene))
     .filter((p) => p.dev === proof.dev && p.direction === proof.direction && p.protocol === 'tcp')
   const kind = here.filter((p) => isWhich(proof.which, p))
-  const exact = kind.find((p) => p.from === want.from && p.to === want.to)
-  if (exact) return proven(proof.kind, expected, [exact.ref])
-  const near = kind.find((p) => sharesAnEnd(p, want)) ?? here.find((p) => p.flags.includes('R') && sharesAnEnd(p, want))
+  const flow = here.filter((p) => p.from === want.from && p.to === want.to)
+  const exact = flow.find((p) => isWhich(proof.which, p))
+  // One of its packets under other addresses: what comes after it under the right ones does not make it good.
+  const astray = exact && kind.find((p) => !flow.includes(p) && sharesAnEnd(p, want) && flow.some((f) => adjoins(f, p)))
+  if (exact && !astray) return proven(proof.kind, expected, [exact.ref])
+  const near = astray ?? kind.find((p) => sharesAnEnd(p, want)) ?? here.find((p) => p.flags.includes('R') && sharesAnEnd(p, want))
   return near ? contradicted(proof.kind, expected, packetText(near), [near.ref]) : missing(proof.kind, expected)
 }
 
+/** Whether one follows the other in one sequence of bytes, or is the other once more. */
+const adjoins = (a: PacketObservation, b: PacketObservation) => a.seq === b.seq || nextSeq(a) === b.seq || nextSeq(b) === a.seq
+const nextSeq = (p: PacketObservation) => (p.seq + p.payloadLength + (/[SF]/.test(p.flags) ? 1 : 0)) >>> 0
+
 const packetText = (p: PacketObservation) => `[${p.flags}] ${p.from} → ${p.to}, ${p.payloadLength} bytes`
-
-function proveTrace(proof: TraceProof, scene: Scene): ProofVerdict {
-  const want = fillFlow(proof, scene.variables)
-  const what = 'rule' in proof.meets ? proof.meets.rule : `policy ${proof.meets.policy}`
-  const expected = `${proof.which} ${want.from} → ${want.to} meets "${what}" in ${proof.table} ${proof.chain} of ${proof.netns}, mark ${hex(proof.mark)} after it`
-  const lines = scene.evidence.in('trace', proof, scene.opening).filter((t) => t.table === proof.table && isWhich(proof.which, t))
-  const walks = walksOf(lines).filter((w) => w.base === proof.base)
-  const mine = walks.find((w) => w.lines[0]!.from === want.from && w.lines[0]!.to === want.to)
-  if (!mine) {
-    // The wrong address on the right packet, not merely another packet: it must share an end and have met the same rule.
-    const near = walks.find((w) => sharesAnEnd(w.lines[0]!, want) && w.lines.some((l) => meets(l, proof)))
-    return near ? contradicted(proof.kind, expected, walkText(near.lines), [near.lines[0]!.ref]) : missing(proof.kind, expected)
-  }
-  const exact = mine.lines.find((l) => meets(l, proof))
-  // The jump that led there is part of the proof: without it the line could be of another base chain.
-  if (exact?.mark === proof.mark)
-    return proven(proof.kind, expected, [...new Set([exact.ref, ...('rule' in proof.meets ? [mine.lines[0]!.ref] : [])])])
-  if (exact) return contradicted(proof.kind, expected, `mark ${hex(exact.mark)}`, [exact.ref])
-  return mine.complete
-    ? contradicted(
-        proof.kind,
-        expected,
-        walkText(mine.lines),
-        mine.lines.map((l) => l.ref),
-      )
-    : missing(proof.kind, expected)
-}
-
-const meets = (line: TraceObservation, proof: TraceProof) =>
-  line.chain === proof.chain &&
-  ('rule' in proof.meets
-    ? line.type === 'rule' && line.rule === proof.meets.rule
-    : line.type === 'policy' && line.verdict === proof.meets.policy)
-
-interface Walk {
-  readonly base: string
-  readonly lines: TraceObservation[]
-  /** It ran to a verdict: nothing of it was lost at its end. */
-  complete: boolean
-}
-
-const terminal = new Set(['accept', 'drop', 'queue', 'stolen'])
-
-/** Splits the lines of one table into walks: one packet through one base chain, to its end. */
-function walksOf(lines: readonly TraceObservation[]): Walk[] {
-  const open = new Map<string, Walk>()
-  const walks: Walk[] = []
-  for (const line of lines) {
-    const key = `${line.traceId} ${line.from} ${line.to}`
-    let walk = open.get(key)
-    if (!walk) {
-      walk = { base: line.chain, lines: [], complete: false }
-      open.set(key, walk)
-      walks.push(walk)
-    }
-    walk.lines.push(line)
-    if (line.type === 'policy' || terminal.has(line.verdict)) {
-      walk.complete = true
-      open.delete(key)
-    }
-  }
-  return walks
-}
-
-const walkText = (lines: readonly TraceObservation[]) =>
-  `${lines[0]!.from} → ${lines[0]!.to}: ${lines.map((l) => (l.type === 'rule' ? (l.rule ?? `${l.chain} rule ${l.handle}`) : `${l.chain} ${l.type} ${l.verdict}`)).join('; ')}`
 
 function proveConntrack(proof: ConntrackProof, scene: Scene): ProofVerdict {
   const orig = fillFlow(proof.orig, scene.variables)
@@ -164,8 +76,11 @@ function proveConntrack(proof: ConntrackProof, scene: Scene): ProofVerdict {
   const events = scene.evidence.in('conntrack', proof, scene.opening).filter((e) => e.protocol === 'tcp')
   const mine = events.filter((e) => same(e.orig, orig) && same(e.reply, reply))
   const exact = mine.find((e) => e.mark === proof.mark)
-  if (exact) return proven(proof.kind, expected, [exact.ref])
+  // Each event tells the whole entry: none may know half of it otherwise, nor a mark that is neither this one nor the one before it.
+  const astray = events.find((e) => same(e.orig, orig) !== same(e.reply, reply)) ?? mine.find((e) => e.mark !== 0 && e.mark !== proof.mark)
+  if (exact && !astray) return proven(proof.kind, expected, [exact.ref])
   const near =
+    astray ??
     mine.at(-1) ??
     events.findLast((e) => same(e.orig, orig) || same(e.reply, reply) || (sharesAnEnd(e.orig, orig) && sharesAnEnd(e.reply, reply)))
   return near
@@ -204,7 +119,10 @@ function proveLog(proof: LogProof, scene: Scene): ProofVerdict {
   const near = lines.find(
     (l) =>
       l.fields.direction === told.direction &&
-      (l.fields['src.addr'] === told['src.addr'] || l.fields['dst.hbone_addr'] === (told['dst.hbone_addr'] ?? '-')),
+      (l.fields['src.addr'] === told['src.addr'] ||
+        (told['dst.hbone_addr']
+          ? l.fields['dst.hbone_addr'] === told['dst.hbone_addr']
+          : like(l.fields['dst.addr'], told['dst.addr'] ?? ''))),
   )
   return near
     ? contradicted(
@@ -270,23 +188,12 @@ function proveRoute(proof: RouteProof, scene: Scene): ProofVerdict {
   const state = scene.evidence.state(proof)
   const rule = state.find((o) => o.kind === 'policy-rule' && o.line === proof.rule)
   const line = state.find((o) => o.kind === 'route' && o.line.startsWith(proof.route))
-  return rule && line ? proven(proof.kind, expected, [rule.ref, line.ref], 'computed') : missing(proof.kind, expected, 'computed')
-}
-
-export function proven(kind: string, expected: string, refs: readonly string[], label: ProofLabel = 'observed'): ProofVerdict {
-  return { kind, label, status: 'proven', expected, refs, ...(refs[0] === undefined ? {} : { ref: refs[0] }) }
-}
-
-export function contradicted(
-  kind: string,
-  expected: string,
-  seen: string,
-  refs: readonly string[],
-  label: ProofLabel = 'observed',
-): ProofVerdict {
-  return { kind, label, status: 'contradicted', expected, seen, refs, ...(refs[0] === undefined ? {} : { ref: refs[0] }) }
-}
-
-export function missing(kind: string, expected: string, label: ProofLabel = 'observed'): ProofVerdict {
-  return { kind, label, status: 'missing', expected, refs: [] }
+  if (rule && line) return proven(proof.kind, expected, [rule.ref, line.ref], 'computed')
+  // What stands in its place: a rule of the same priority, a route of the same table.
+  const [priority = ''] = proof.rule.split(' ')
+  const [table = ''] = / table \S+/.exec(proof.route) ?? []
+  const near = rule
+    ? state.find((o) => o.kind === 'route' && table !== '' && o.line.includes(table))
+    : state.find((o) => o.kind === 'policy-rule' && o.line.startsWith(`${priority} `))
+  return near ? contradicted(proof.kind, expected, `"${near.line}"`, [near.ref], 'computed') : missing(proof.kind, expected, 'computed')
 }

@@ -69,7 +69,7 @@ export function resultsClaims(job: () => MainJob): void {
         'cluster taken down',
       ]),
     )
-    expect(lines.at(-1)).toBe(`everything is in ${job().folder} (judge it again: npx everyhop judge ${job().folder})`)
+    expect(lines.at(-1)).toBe(`everything is in ${job().folder} (judge it again: bin/everyhop judge ${job().folder})`)
     expect(job().stderr).not.toContain('\x1b')
   })
 }
