@@ -26,7 +26,13 @@ export function look(directories: readonly string[]): Set<string> {
     ...processes(),
   ]
   const suspects = new Set(seen.flatMap((line) => pidIn(line) ?? []))
-  return new Set(seen.filter((line) => !foreign(pidIn(line), suspects)))
+  return new Set(seen.filter((line) => !foreign(pidIn(line), suspects) && !inUse(line)))
+}
+
+/** Whether the line is a cgroup with processes in it and no run's name: services come and go; processes that a run left are found by themselves. */
+function inUse(line: string): boolean {
+  const path = /^(?:audit|find) cgroups: (.+)$/.exec(line)?.[1]
+  return path !== undefined && !/\/eh-[0-9a-f]{8}-/.test(path) && read(`${path}/cgroup.procs`) !== ''
 }
 
 const pidIn = (line: string) => /^(?:process:|audit processes:|lsns: \w+ \d+) (\d+)/.exec(line)?.[1]
@@ -108,7 +114,7 @@ export interface Ours {
 
 /**
  * What is on the host that was not before, or no longer. What names one of our ids or folders counts at once. What names another run's id
- * does not: others may come and go beside this. The rest counts if it stays so for `patience` seconds; a process that ended does not.
+ * does not: others may come and go beside this. The rest counts if it stays so for `patience` seconds; a process that ended, or its cgroup, does not.
  */
 export async function leftovers(before: ReadonlySet<string>, ours: Ours, patience = 20): Promise<string[]> {
   const mine = (line: string) => [...ours.ids, ...ours.directories].some((text) => line.includes(text))
@@ -120,7 +126,9 @@ export async function leftovers(before: ReadonlySet<string>, ours: Ours, patienc
     const now = look(ours.directories)
     const changed = [
       ...[...now].filter((line) => !before.has(line)).map((line) => `+ ${line}`),
-      ...[...before].filter((line) => !now.has(line) && !/^(process|lsns|audit processes):/.test(line)).map((line) => `- ${line}`),
+      ...[...before]
+        .filter((line) => !now.has(line) && !/^(process|lsns|audit processes|audit cgroups|find cgroups):/.test(line))
+        .map((line) => `- ${line}`),
     ]
     const certain = changed.filter(mine)
     if (certain.length > 0) return certain
