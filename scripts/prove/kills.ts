@@ -34,12 +34,18 @@ export const kills: Part = async (context) => {
     const next = random(seed)
     const done: Kill[] = []
     say(`a run takes ${seconds.toFixed(1)} s; moments are drawn with seed ${seed}`)
-    for (let i = 1; i <= times; i++) {
+    let expected = seconds
+    for (let i = 1, attempt = 1; i <= times; attempt++) {
       signal.throwIfAborted()
-      const kill = await site.kill(`kill-${i}`, variants[(i - 1) % variants.length] as Variant, next() * seconds)
+      const kill = await site.kill(`run-${attempt}`, variants[(i - 1) % variants.length] as Variant, next() * expected)
+      if (typeof kill === 'number') {
+        say(`a run was over after ${kill.toFixed(1)} s, before its moment had come: it does not count`)
+        expected = Math.min(expected, kill)
+        continue
+      }
       done.push(kill)
       const outcome = kill.failures.length > 0 ? kill.failures.join('; ') : 'nothing left'
-      say(`${i} of ${times}: ${kill.variant} killed after ${kill.moment.toFixed(2)} s, "${kill.during}": ${outcome}`)
+      say(`${i++} of ${times}: ${kill.variant} killed after ${kill.moment.toFixed(2)} s, "${kill.during}": ${outcome}`)
     }
     return { failures: done.flatMap((k, i) => k.failures.map((f) => `kill ${i + 1}: ${f}`)), report: reportOf(done, seed, seconds) }
   } finally {
@@ -60,12 +66,14 @@ class Site {
     this.env = { EVERYHOP_STATE_DIR: state, TMPDIR: temporary }
   }
 
-  async kill(name: string, variant: Variant, moment: number): Promise<Kill> {
+  /** @returns instead of a kill: the seconds that the run took, when it was over before the moment came */
+  async kill(name: string, variant: Variant, moment: number): Promise<Kill | number> {
     const { signal } = this.#context
     const before = look(this.#directories)
     const out = join(this.#context.out, name)
     const running = everyhop(['run', '--out', out], { env: this.env, signal })
     const ids = await this.#waited(running, moment)
+    if (!ids) return (await running.ended).seconds
     const during = running.lastLine().replace(/^[ \d.]+ s {2}/, '')
     const lab = descendants(running.pid, 'clusters/lab/daemon.ts')
     const victims = { run: [running.pid], 'run and lab': [running.pid, ...lab], lab }[variant]
@@ -85,8 +93,8 @@ class Site {
     return { variant, moment, during, run, cleaned: summaryOf(cleaned.stdout), judged, failures }
   }
 
-  /** Until the moment has come, or the run is over. @returns owner ids that showed up */
-  async #waited(running: Running, seconds: number): Promise<Set<string>> {
+  /** Until the moment has come. @returns owner ids that showed up; undefined: the run was over before */
+  async #waited(running: Running, seconds: number): Promise<Set<string> | undefined> {
     const ids = new Set<string>()
     const end = performance.now() + seconds * 1000
     let over = false
@@ -97,7 +105,7 @@ class Site {
       await pause(Math.min(left, 100), this.#context.signal)
       for (const id of this.#owners()) ids.add(id)
     }
-    return ids
+    return over ? undefined : ids
   }
 
   #owners(): string[] {
@@ -159,7 +167,7 @@ const summaryOf = (stdout: string) =>
 function reportOf(done: readonly Kill[], seed: number, seconds: number): string {
   const held = done.filter((k) => k.failures.length === 0).length
   return [
-    `After ${held} of ${done.length} kills the host was as before. Moments are uniform over ${seconds.toFixed(1)} s, seed ${seed}.`,
+    `After ${held} of ${done.length} kills the host was as before. Moments are uniform over the time of a run (${seconds.toFixed(1)} s at first), seed ${seed}.`,
     table(
       ['killed', 'after s', 'during', 'the run itself', 'clean', 'judge', 'host'],
       done.map((k) => [
