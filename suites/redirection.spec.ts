@@ -7,10 +7,20 @@ import { phasesOf } from '../harness/run/phases.ts'
 import { tellPhase } from '../harness/run/tell.ts'
 import './take-its-path.ts'
 
-const { run, cluster, topology, batches } = inject('everyhop')
+const { run, cluster, topology, topologyGiven, batches } = inject('everyhop')
 
 describe.for(batches)('redirection mode $mode, release $release', ({ mode, release, cases, directory }) => {
-  const batch = new Batch({ run, cluster: attachCluster(cluster), topology, mode, release, cases, directory, onPhase: tellPhase })
+  const batch = new Batch({
+    run,
+    cluster: attachCluster(cluster),
+    topology,
+    topologyGiven,
+    mode,
+    release,
+    cases,
+    directory,
+    onPhase: tellPhase,
+  })
   const verdicts = new Map<string, CaseVerdict>()
 
   beforeAll(() => batch.open())

@@ -8,6 +8,9 @@ import { lastDuration, rememberDuration } from './durations.ts'
 import { ProgressView } from './progress.ts'
 import { caseText, summaryText } from './view.ts'
 
+/** The topology that ships. */
+const defaultTopology = 'two-nodes'
+
 export interface RunArguments {
   readonly provider: 'lab'
   readonly mode: readonly string[]
@@ -54,7 +57,14 @@ export async function runVerb(args: RunArguments): Promise<number> {
   }
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt)
   const { results, problems, exitCode } = await run(
-    { provider: args.provider, release: args.release, topology, cases, out },
+    {
+      provider: args.provider,
+      release: args.release,
+      topology,
+      topologyGiven: args.topology === defaultTopology ? undefined : args.topology,
+      cases,
+      out,
+    },
     view,
     ending.signal,
   )

@@ -127,3 +127,111 @@ describe('the first broken hop', () => {
     expect(verdict.likely).toContain('--restore-mark')
   })
 })
+
+describe('what a case rests on besides its path', () => {
+  const expectation = expectations.find((e) => e.case.id === 'inpod/mesh-to-mesh/other-node/pod-ip/http/pooled')!
+  const { attempts, observations } = idealRun(expectation)
+  const main = attempts.find((a) => a.role === 'main')!
+  const judge = (more: readonly object[], with_: readonly Observation[] = observations, made = attempts) =>
+    judgeCase(expectation, made, new Evidence([...with_, ...more.map((o, i) => ({ ref: `extra#${i}`, ...o }) as unknown as Observation)]))
+  const check = (v: CaseVerdict, id: string) => v.checks.find((c) => c.id === `case/${id}`)!.verdict
+  const place = { node: expectation.server.node, netns: 'demo.sleep-two-plain' }
+  const packet = {
+    ...observations.find((o) => o.kind === 'packet' && o.flags === 'PA')!,
+    ...place,
+    dev: 'eth0',
+    t: main.window.from + 5,
+    from: '10.9.9.9:1',
+    to: '10.9.9.8:2',
+  }
+
+  test('the token at a vantage point of somebody else fails it', () => {
+    const leak = { ...packet, payload: Buffer.from(`xx${main.token}`), payloadLength: 34 }
+    const verdict = judge([leak])
+    expect(verdict).toMatchObject({ verdict: 'fail', brokenHop: 'case/sentinel' })
+    expect(verdict.reason).toContain('demo.sleep-two-plain/eth0')
+    expect(judge([{ ...leak, payload: Buffer.from('something else') }]).verdict).toBe('pass')
+  })
+
+  test('a packet of its connections where the path lists none fails it', () => {
+    const stray = {
+      ...packet,
+      from: `${expectation.client.ip}:40001`,
+      to: `${expectation.server.ip}:8080`,
+      payload: Buffer.alloc(0),
+      payloadLength: 0,
+    }
+    expect(judge([stray])).toMatchObject({ verdict: 'fail', brokenHop: 'case/closed-world' })
+  })
+
+  test('a second SYN to the tunnel that it must reuse fails it', () => {
+    const syn = observations.find((o) => o.kind === 'packet' && o.flags === 'S' && o.to.endsWith(':15008'))!
+    const verdict = judge([{ ...syn, from: `${expectation.client.ip}:49999`, t: main.window.from + 5 }])
+    expect(verdict.verdict).toBe('fail')
+    expect(check(verdict, 'reused')).toBe('fail')
+  })
+
+  test('a stream that lost something makes it inconclusive, whatever else was seen', () => {
+    const loss = {
+      kind: 'loss',
+      node: expectation.server.node,
+      netns: expectation.server.netns,
+      t: main.window.to,
+      stream: 'traces',
+      lost: 1,
+    }
+    const verdict = judge([loss])
+    expect(verdict.verdict).toBe('inconclusive')
+    expect(verdict.reason).toContain('lost 1')
+    expect(judge([{ ...loss, lost: 0 }]).verdict).toBe('pass')
+  })
+
+  test('a marker that one stream did not show makes it inconclusive', () => {
+    for (const marker of observations.filter((o) => o.kind === 'marker')) {
+      expect(
+        judge(
+          [],
+          observations.filter((o) => o !== marker),
+        ).verdict,
+        marker.ref,
+      ).toBe('inconclusive')
+    }
+  })
+
+  test('an unmeshed request that is not served makes it inconclusive', () => {
+    const failed = attempts.map((a) => (a.role === 'positive' ? { ...a, result: { ...a.result, ok: false, echoed: false } } : a))
+    expect(check(judge([], observations, failed), 'positive')).toBe('fail')
+    expect(judge([], observations, failed).verdict).toBe('inconclusive')
+  })
+
+  test('a negative control that is served all the same, or was never made, makes it inconclusive', () => {
+    const negative = attempts.find((a) => a.role === 'negative')!
+    const served = {
+      kind: 'served',
+      ...place,
+      t: negative.window.from + 1,
+      protocol: 'http',
+      peer: 'a:1',
+      local: 'b:2',
+      body: negative.token,
+    }
+    const answered = attempts.map((a) => (a === negative ? { ...a, result: { ...a.result, ok: true, echoed: true } } : a))
+    expect(judge([served], observations, answered).verdict).toBe('inconclusive')
+    expect(
+      judge(
+        [],
+        observations,
+        attempts.filter((a) => a !== negative),
+      ).verdict,
+    ).toBe('inconclusive')
+  })
+
+  test('without its request it is inconclusive and says so', () => {
+    const verdict = judge(
+      [],
+      observations,
+      attempts.filter((a) => a !== main),
+    )
+    expect(verdict).toMatchObject({ verdict: 'inconclusive', reason: 'its request was not made before the run ended' })
+  })
+})

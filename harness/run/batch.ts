@@ -21,6 +21,8 @@ export interface BatchOptions {
   readonly run: string
   readonly cluster: Pick<Cluster, 'nodes' | 'apply' | 'delete' | 'provider'>
   readonly topology: TopologyRecord
+  /** For the line that runs a case again: a topology that is not the default. */
+  readonly topologyGiven?: string | undefined
   readonly mode: string
   readonly release: string
   readonly cases: readonly Case[]
@@ -53,6 +55,7 @@ export class Batch {
       provider: options.cluster.provider,
       mode: options.mode,
       release: options.release,
+      ...(options.topologyGiven === undefined ? {} : { topology: options.topologyGiven }),
       startedAt: new Date().toISOString(),
       environment: environment(),
     }

@@ -10,6 +10,8 @@ export interface Manifest {
   readonly provider: string
   readonly mode: string
   readonly release: string
+  /** Another topology than the one that ships, as the command was given it. */
+  readonly topology?: string
   readonly startedAt: string
   readonly endedAt?: string
   readonly environment: Readonly<Record<string, string>>

@@ -7,6 +7,8 @@ export interface RunContext {
   readonly run: string
   readonly cluster: ClusterHandle
   readonly topology: TopologyRecord
+  /** A topology that is not the default, as the command was given it. */
+  readonly topologyGiven?: string | undefined
   readonly batches: readonly {
     readonly mode: string
     readonly release: string

@@ -18,6 +18,7 @@ export function judgeRun(directory: string): { results: Results; judgements: rea
       provider: manifest.provider,
       release: manifest.release,
       startedAt: String(manifest.startedAt),
+      ...(typeof manifest.topology === 'string' ? { topology: manifest.topology } : {}),
       notes: judgements.flatMap((j) => j.notes),
     },
     judgements.flatMap((j) => j.verdicts),

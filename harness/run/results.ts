@@ -6,6 +6,8 @@ export interface RunFacts {
   readonly provider: string
   readonly release: string
   readonly startedAt: string
+  /** As the command was given it; undefined: the one that ships. */
+  readonly topology?: string
   readonly notes: readonly string[]
 }
 
@@ -14,14 +16,21 @@ export function resultsOf(facts: RunFacts, cases: readonly CaseVerdict[]): Resul
   const totals = Object.fromEntries(verdicts.map((v) => [v, cases.filter((c) => c.verdict === v).length]))
   return resultsSchema.parse({
     schema: 1,
-    ...facts,
+    run: facts.run,
+    provider: facts.provider,
+    release: facts.release,
+    startedAt: facts.startedAt,
     notes: [...facts.notes],
     totals,
-    cases: cases.map((c) => ({ ...c, provider: facts.provider, reproduce: reproduce(c.id, c.mode, facts.provider) })),
+    cases: cases.map((c) => ({ ...c, provider: facts.provider, reproduce: reproduce(c, facts) })),
   })
 }
 
-/** The one line that runs just this case again. */
-export function reproduce(id: string, mode: string, provider: string): string {
-  return `npm start -- --provider ${provider} --mode ${mode} --case '${id}'`
+/** The one line that runs just this case again: what differs from the defaults, and the case. */
+function reproduce(
+  { id, mode }: Pick<CaseVerdict, 'id' | 'mode'>,
+  { provider, release, topology }: Pick<RunFacts, 'provider' | 'release' | 'topology'>,
+): string {
+  const given = topology === undefined ? '' : ` --topology '${topology}'`
+  return `npm start -- --provider ${provider} --mode ${mode} --release ${release}${given} --case '${id}'`
 }

@@ -19,6 +19,8 @@ export interface RunOptions {
   readonly provider: 'lab'
   readonly release: string
   readonly topology: Topology
+  /** It, as the command was given it, if it is not the default. */
+  readonly topologyGiven?: string | undefined
   readonly cases: readonly Case[]
   /** The run's folder, new and empty: an absolute path. */
   readonly out: string
@@ -71,6 +73,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
         run: name,
         cluster: cluster.handle,
         topology: await resolveTopology(cluster.handle, o.topology),
+        topologyGiven: o.topologyGiven,
         batches: [
           {
             mode,
