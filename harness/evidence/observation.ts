@@ -46,9 +46,13 @@ export interface TraceObservation extends Base {
   /** What the line tells: a rule that matched, an end of a chain, the base chain's policy. */
   readonly type: 'rule' | 'return' | 'policy'
   readonly handle?: number
+  /** Rules of iptables-legacy tables; absent: nf_tables. */
+  readonly backend?: 'legacy'
+  /** iptables-legacy: the rule's number in its chain, from 1. */
+  readonly number?: number
   /** The rule as `iptables-save` prints it, without counters (found by the handle in the namespace's rule dump); for an nft table that is not iptables': absent. */
   readonly rule?: string
-  /** `accept`, `drop`, `jump NAME`, `goto NAME`, `continue`, `return`, `queue`, `stolen` */
+  /** `accept`, `drop`, `jump NAME`, `goto NAME`, `continue`, `return`, `queue`, `stolen`; `unknown` for an iptables-legacy line whose rule no snapshot knows */
   readonly verdict: string
   /** skb mark when the line was written (after the rule). */
   readonly mark: number

@@ -90,6 +90,7 @@ export class Collector {
     }
     const replaced = wanted.filter(({ label, inode }) => this.#watched.has(label) && this.#watched.get(label)!.inode !== inode)
     await this.#unwatch(replaced.map(({ label }) => label))
+    for (const netns of this.#watched.values()) netns.watchLegacy()
     const added = wanted.filter(({ label }) => !this.#watched.has(label))
     await bounded(
       nftAtOnce,
@@ -106,6 +107,7 @@ export class Collector {
   async #open(label: string, path: string, inode: number): Promise<void> {
     const netns = new WatchedNetns(path, inode, label, this.#ring, this.#file, this.#output)
     try {
+      netns.watchLegacy()
       // After the streams are open: what the rules select is read from the first packet on.
       await nft(netns, traceRules()).catch(() => nft(netns, removeTraceRules() + traceRules()))
       netns.ready()

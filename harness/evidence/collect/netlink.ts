@@ -28,6 +28,7 @@ const ENOENT = 2
 const NLMSG_ERROR = 2
 const NLMSG_DONE = 3
 const NLM_F_REQUEST = 1
+const NLM_F_ACK = 4
 const NLM_F_DUMP = 0x300
 const NLM_F_DUMP_INTR = 0x10
 const header = 16
@@ -136,6 +137,14 @@ export class NetlinkSocket {
     const code = -buffer.readInt32LE(header)
     if (code === ENOENT) return undefined
     throw new SystemError(`netlink request ${type}`, code)
+  }
+
+  /** Sends one request that is only acknowledged. To be called before anything else can arrive. Throws SystemError with the kernel's errno. */
+  configure(type: number, body: Buffer): void {
+    this.#request(type, NLM_F_REQUEST | NLM_F_ACK, body)
+    if (this.#receive() === 0) throw new Error(`netlink request ${type}: no answer`)
+    const code = buffer.readUInt16LE(4) === NLMSG_ERROR ? -buffer.readInt32LE(header) : 0
+    if (code !== 0) throw new SystemError(`netlink request ${type}`, code)
   }
 
   #request(type: number, flags: number, body: Buffer): void {

@@ -4,6 +4,7 @@ import { AF_INET, SOCK_STREAM } from '../../../images/lib/libc.ts'
 import { socketInNetns } from '../../../images/lib/netns.ts'
 import { nowMicros } from './clock.ts'
 import { dumpHandles } from './handles.ts'
+import { legacyFamilies } from './legacy-traces.ts'
 import { bounded, runTool } from './tools.ts'
 
 /** One file of a snapshot; `netns` empty: it is about the whole node. */
@@ -34,6 +35,12 @@ const dumps: readonly (readonly [file: string, argv: readonly string[]])[] = [
 /** Sets of the agents are on the node only. */
 const nodeDumps: typeof dumps = [...dumps, ['ipset.txt', ['ipset', 'list']]]
 
+/** Where there are iptables-legacy tables; the others' `iptables-save` does not show them. */
+const legacyDumps = {
+  ip: ['iptables-legacy-save.txt', ['iptables-legacy-save', '-c']],
+  ip6: ['ip6tables-legacy-save.txt', ['ip6tables-legacy-save', '-c']],
+} as const
+
 /** ztunnel's admin port; only on the loopback of its own pod. */
 const adminPort = 15000
 
@@ -55,7 +62,9 @@ export async function takeSnapshot(
     }
     return [
       take('handles.json', async () => JSON.stringify(dumpHandles(fd))),
-      ...(netns === 'node' ? nodeDumps : dumps).map(([file, argv]) => take(file, () => runTool(fd, argv))),
+      ...[...(netns === 'node' ? nodeDumps : dumps), ...legacyFamilies(fd).map((family) => legacyDumps[family])].map(([file, argv]) =>
+        take(file, () => runTool(fd, argv)),
+      ),
     ]
   })
   if (ztunnel) jobs.push(async () => onFile({ label, netns: '', file: 'config-dump.json', text: await configDump(ztunnel), t }))

@@ -3,6 +3,7 @@ import { frameKind } from '../frames.ts'
 import { nowMicros } from './clock.ts'
 import { decodeConntrack, openConntrack } from './conntrack.ts'
 import { Interfaces } from './interfaces.ts'
+import { LegacyTraces, legacyFamilies } from './legacy-traces.ts'
 import { MarkerSocket, markerInTrace } from './marker.ts'
 import type { NetlinkSocket } from './netlink.ts'
 import type { Output } from './output.ts'
@@ -38,6 +39,8 @@ export class WatchedNetns {
   readonly #sockets: Sockets
   readonly #marker: MarkerSocket
   readonly #pending = new Map<string, PendingMarker>()
+  /** Only where there are iptables-legacy tables. */
+  #legacy: LegacyTraces | undefined
   readonly #opened: { close(): void }[] = []
 
   /**
@@ -78,6 +81,24 @@ export class WatchedNetns {
   /** To be called when the trace rules stand: what is lost counts from here. */
   ready(): void {
     this.#sockets.learnPresent()
+  }
+
+  /** Opens the traces of iptables-legacy rules, if there are such tables and it is not done yet: tables can come late. */
+  watchLegacy(): void {
+    if (this.#legacy || legacyFamilies(this.fd).length === 0) return
+    this.#legacy = new LegacyTraces(this.fd)
+    this.#opened.push(this.#legacy)
+    this.#legacy.watch(() => this.#drainLegacy(batch))
+  }
+
+  #drainLegacy(limit?: number): void {
+    const t = nowMicros()
+    let lines = ''
+    const onTrace = (trace: object) => {
+      lines += `${JSON.stringify({ t, netns: this.label, ...trace })}\n`
+    }
+    this.#legacy?.drain((index) => this.#interfaces.name(index), onTrace, limit)
+    if (lines) this.#output.send(frameKind.traces, lines)
   }
 
   #drainTraces(limit?: number): void {
@@ -149,12 +170,13 @@ export class WatchedNetns {
   flush(): void {
     this.#packets.drain()
     this.#drainTraces()
+    this.#drainLegacy()
     this.#drainConntrack()
     this.#sockets.drain()
     const t = nowMicros()
     const lost = {
       packets: this.#packets.takeLost(),
-      traces: this.#traces.takeLost(),
+      traces: this.#traces.takeLost() + (this.#legacy?.takeLost() ?? 0),
       conntrack: this.#conntrack.takeLost(),
       sockets: this.#sockets.takeLost(),
     }

@@ -14,6 +14,8 @@ export interface RuleSource {
   readonly family: 'ip' | 'ip6'
   readonly dump: RuleDump
   readonly handles: Handles
+  /** The dump is of iptables-legacy: rules are known by their numbers in it, not by handles. */
+  readonly backend?: 'legacy'
 }
 
 /** Finds the text of a rule by its handle: nf_tables counts handles up in a table and never gives one twice while the table lives. */
@@ -23,15 +25,16 @@ export class RuleTexts {
   /** @param sources in the order of their snapshots */
   constructor(sources: Iterable<RuleSource>) {
     for (const source of sources) {
-      const key = `${source.node}/${source.netns} ${source.family}`
+      const key = `${source.node}/${source.netns} ${source.family} ${source.backend ?? ''}`
       const list = this.#sources.get(key) ?? []
       this.#sources.set(key, list)
-      list.push({ t: source.t, rules: byHandle(source) })
+      list.push({ t: source.t, rules: source.backend === 'legacy' ? byNumber(source) : byHandle(source) })
     }
   }
 
   /**
    * The rule as iptables-save prints it. Asked first is the nearest snapshot before `t`, then older ones, then later ones (the rule was made after the last snapshot).
+   * `handle`: for iptables-legacy the rule's number, which is of that moment only, or `policy` for the chain's policy word.
    * undefined: no snapshot knows it, as for a table that is not iptables'.
    */
   find(place: {
@@ -40,10 +43,11 @@ export class RuleTexts {
     family: string
     table: string
     chain: string
-    handle: number
+    handle: number | 'policy'
     t: number
+    backend?: 'legacy' | undefined
   }): string | undefined {
-    const list = this.#sources.get(`${place.node}/${place.netns} ${place.family}`) ?? []
+    const list = this.#sources.get(`${place.node}/${place.netns} ${place.family} ${place.backend ?? ''}`) ?? []
     const key = `${place.table} ${place.chain} ${place.handle}`
     const before = list.findLastIndex(({ t }) => t === undefined || t <= place.t)
     for (let i = before; i >= 0; i--) {
@@ -66,6 +70,17 @@ function byHandle({ dump, handles, family }: RuleSource): Map<string, string> {
       // Taken a moment apart, the two dumps can differ; then no handle can be trusted to be this rule's.
       if (!own || own.length !== dumped.length) continue
       for (const [i, handle] of own.entries()) rules.set(`${table} ${chain} ${handle}`, dumped[i]!.text)
+    }
+  }
+  return rules
+}
+
+function byNumber({ dump }: RuleSource): Map<string, string> {
+  const rules = new Map<string, string>()
+  for (const [table, chains] of dump) {
+    for (const [chain, { policy, rules: dumped }] of chains) {
+      rules.set(`${table} ${chain} policy`, policy)
+      for (const [i, { text }] of dumped.entries()) rules.set(`${table} ${chain} ${i + 1}`, text)
     }
   }
   return rules

@@ -58,7 +58,7 @@ export function readJson<T>(directory: BundleDirectory, file: string, schema: z.
 
 class NamespaceReader {
   readonly taken: { node: string; netns: string; snapshot: string }
-  readonly sources: { family: 'ip' | 'ip6'; file: string; dump: RuleDump }[] = []
+  readonly sources: { family: 'ip' | 'ip6'; file: string; dump: RuleDump; backend?: 'legacy' }[] = []
   readonly #directory: BundleDirectory
   readonly #folder: string
   readonly #t: number | undefined
@@ -79,16 +79,18 @@ class NamespaceReader {
 
   rules(): SnapshotRules[] {
     const handles: Handles = readJson(this.#directory, `${this.#folder}/handles.json`, handlesSchema, this.#notes) ?? {}
-    for (const [family, name] of [
-      ['ip', 'iptables-save.txt'],
-      ['ip6', 'ip6tables-save.txt'],
+    for (const [family, name, backend] of [
+      ['ip', 'iptables-save.txt', {}],
+      ['ip6', 'ip6tables-save.txt', {}],
+      ['ip', 'iptables-legacy-save.txt', { backend: 'legacy' }],
+      ['ip6', 'ip6tables-legacy-save.txt', { backend: 'legacy' }],
     ] as const) {
       this.#text(name, (text, file) => {
-        this.sources.push({ family, file, dump: parseIptablesSave(text, file, this.#notes) })
+        this.sources.push({ family, file, dump: parseIptablesSave(text, file, this.#notes), ...backend })
         return []
       })
     }
-    return this.sources.map(({ family, dump }) => ({ ...this.taken, t: this.#t, family, dump, handles }))
+    return this.sources.map(({ file: _, ...source }) => ({ ...this.taken, t: this.#t, ...source, handles }))
   }
 
   state(): Observation[] {

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { TraceObservation } from '../observation.ts'
 import { stamped } from './events.ts'
 import { parseLines } from './jsonl.ts'
+import { legacyVerdict, marksAfter } from './legacy-traces.ts'
 import { decodeIp, destination, flagsText, PacketFields, protocolName, source } from './packet.ts'
 import type { RuleTexts } from './rule-texts.ts'
 
@@ -14,6 +15,8 @@ const traceLine = z.object({
   chain: z.string(),
   type: z.enum(['rule', 'return', 'policy']),
   handle: z.int().min(0).optional(),
+  backend: z.literal('legacy').optional(),
+  number: z.int().min(1).optional(),
   verdict: z.string(),
   mark: z.int().min(0),
   iif: z.string().optional(),
@@ -40,8 +43,10 @@ const unknown: Packet = { protocol: 'other', from: '', to: '', flags: '', seq: 0
 export function parseTraces(bytes: Uint8Array, file: string, node: string, rules: RuleTexts, notes: string[]): ParsedTrace[] {
   const walks = new Map<string, Packet>()
   let headless = 0
-  const found = parseLines(bytes, file, traceLine, notes).map(({ value, ref }): ParsedTrace => {
-    const { nh, th, iif, oif, handle, ...line } = value
+  const lines = parseLines(bytes, file, traceLine, notes)
+  const marks = marksAfter(lines.map(({ value }) => value))
+  const found = lines.map(({ value, ref }, index): ParsedTrace => {
+    const { nh, th, iif, oif, handle, backend, number, ...line } = value
     const walk = `${line.netns} ${line.traceId}`
     const network = nh === undefined ? undefined : Buffer.from(nh, 'hex')
     const transport = th === undefined ? undefined : Buffer.from(th, 'hex')
@@ -49,7 +54,10 @@ export function parseTraces(bytes: Uint8Array, file: string, node: string, rules
       walks.set(walk, { ...decodeHeaders(network, transport ?? Buffer.alloc(0)), ...(iif ? { iif } : {}), ...(oif ? { oif } : {}) })
     const packet = walks.get(walk)
     if (!packet) headless++
-    const rule = handle === undefined ? undefined : rules.find({ node, ...line, handle })
+    const place = { node, ...line, backend }
+    const known = backend === 'legacy' && line.type !== 'policy' ? number : handle
+    const rule = known === undefined ? undefined : rules.find({ ...place, handle: known })
+    const policy = backend === 'legacy' && line.type === 'policy' ? rules.find({ ...place, handle: 'policy' }) : undefined
     return {
       observation: {
         kind: 'trace',
@@ -57,6 +65,8 @@ export function parseTraces(bytes: Uint8Array, file: string, node: string, rules
         node,
         ...line,
         ...(handle === undefined ? {} : { handle }),
+        ...(backend === undefined ? {} : { backend, mark: marks[index]!, verdict: legacyVerdict(line, rule, policy) }),
+        ...(number === undefined ? {} : { number }),
         ...(rule === undefined ? {} : { rule }),
         ...(packet ?? { ...unknown, ...(iif ? { iif } : {}), ...(oif ? { oif } : {}) }),
       },
