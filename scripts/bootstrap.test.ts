@@ -12,8 +12,10 @@ const wanted = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).depe
 const isRoot = process.getuid?.() === 0
 let dir: string
 
-/** Everything that the launcher looks for, tshark included. */
-const tools = 'ip ss iptables-nft-restore ip6tables-save nft ipset nsenter unshare setpriv mount umount tini tshark'.split(' ')
+/** Every command that the launcher looks for, those of the tests included; flock is the real one. */
+const tools = Object.values<Record<string, string[]>>(JSON.parse(readFileSync(join(root, 'bin/system-packages.json'), 'utf8')))
+  .flatMap((packages) => Object.values(packages).flat())
+  .filter((name) => !name.startsWith('/') && name !== 'flock')
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'everyhop-bootstrap-'))

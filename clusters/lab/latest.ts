@@ -38,8 +38,8 @@ export class Latest {
 
   private async run(): Promise<void> {
     for (let pause = 20; this.wanted && !this.stopped; ) {
-      const rest = this.soonest - performance.now()
-      if (rest > 0) await sleep(rest)
+      // A timer may fire a little early.
+      for (let rest = this.soonest - performance.now(); rest > 0; rest = this.soonest - performance.now()) await sleep(Math.ceil(rest))
       this.wanted = false
       this.soonest = performance.now() + this.minimumMs
       try {
