@@ -11,7 +11,8 @@ let capture: string
 /** Traffic over lo of a namespace of its own: HTTP over IPv4 and IPv6, a refused connection, UDP with its ICMP error, big datagrams. The last datagram's text tells that all was captured. */
 const traffic = `
 ip link set lo up
-tshark -q -i lo -w "$1" >"$1.log" 2>&1 &
+: >"$1.log"
+tshark -q -i lo -w "$1" >>"$1.log" 2>&1 &
 shark=$!
 trap 'kill -9 $shark 2>/dev/null' EXIT
 until grep -q 'Capture started' "$1.log"; do sleep 0.05; kill -0 $shark || exit 1; done
