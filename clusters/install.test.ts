@@ -72,6 +72,11 @@ test('a mesh whose agent crashes is given up with its last words and the fix; me
   expect(failure.message).toMatch(/ {2}fix: the container's program ends by itself/)
 
   await api.delete({ apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name: 'istio-cni-node', namespace: 'istio-system' } })
+  // Its pods are let go after it.
+  await api.until('/api/v1/namespaces/istio-system/pods', (all) => {
+    const crashed = all.filter((o) => o.metadata.labels?.['k8s-app'] === 'istio-cni-node' || o.metadata.name.startsWith('istio-cni-node-'))
+    return crashed.every((o) => o.metadata.deletionTimestamp) || undefined
+  })
   await installMesh(cluster, mesh)
   for (const pod of await pods('istio-system'))
     expect(pod.status?.conditions).toContainEqual(expect.objectContaining({ type: 'Ready', status: 'True' }))

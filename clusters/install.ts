@@ -152,6 +152,8 @@ async function withApi<T>(cluster: Cluster, work: (api: ApiClient) => Promise<T>
 
 function refuseFatal(pods: KubernetesObject[]): undefined {
   for (const pod of pods as Pod[]) {
+    // One that goes is of an install before this one.
+    if (pod.metadata.deletionTimestamp) continue
     const reason = fatalReason(pod)
     if (reason) throw new Error(reason)
   }
