@@ -117,14 +117,14 @@ describe('the first broken hop', () => {
     const unanswered = lost.filter(
       (o) => !(o.kind === 'packet' && o.flags === 'PA' && o.from.endsWith(':8080')) && o.kind !== 'served' && o.kind !== 'ztunnel-log',
     )
-    const verdict = judgeCase(
-      expectation,
-      failed,
-      new Evidence([...unanswered, ...observations.filter((o) => o.kind === 'served' && !o.body.includes('and more'))]),
-    )
+    const seen = [...unanswered, ...observations.filter((o) => o.kind === 'served' && !o.body.includes('and more'))]
+    const verdict = judgeCase(expectation, failed, new Evidence(seen))
     expect(verdict.verdict).toBe('fail')
     expect(verdict.brokenHop).toBe('ztunnel-app/is-answered-by-way-of-lo')
     expect(verdict.likely).toContain('--restore-mark')
+    const withoutRule = judgeCase(expectation, failed, new Evidence(seen.filter((o) => o.kind !== 'policy-rule')))
+    expect(withoutRule.brokenHop).toBe('ztunnel-app/is-answered-by-way-of-lo')
+    expect(withoutRule.likely).toContain('policy rule "32764: from all fwmark 0x111/0xfff lookup 100"')
   })
 })
 

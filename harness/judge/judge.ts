@@ -72,7 +72,12 @@ export function judgeCase(expectation: Expectation, attempts: readonly Attempt[]
     const first = inOrder.findIndex((p) => p.verdict.status !== 'proven')
     const broken = inOrder[first]?.hop ?? [...world, outcome].find((h) => h.verdict === 'fail')!
     const proof = inOrder[first]?.verdict
-    const likely = proof && likelyCause(inOrder.slice(0, first + 1).map((p) => p.verdict))
+    const likely =
+      proof &&
+      likelyCause(
+        broken,
+        inOrder.slice(0, first + 1).map((p) => p.verdict),
+      )
     const reason = `${broken.title}: ${proof ? proofText(proof) : unproven(broken)}`
     return { ...base, verdict: 'fail', brokenHop: broken.id, reason, ...(likely ? { likely } : {}) }
   }
@@ -87,7 +92,9 @@ function unproven(hop: HopVerdict): string {
 const proofText = (p: ProofVerdict) =>
   p.status === 'contradicted' ? `expected ${p.expected}; seen: ${p.seen}` : `expected ${p.expected}; not seen`
 
-/** The rule that the first unproven step should have met, or else the last one before it that decides where packets go. */
-function likelyCause(upToBroken: readonly ProofVerdict[]): string | undefined {
+/** The rule or route of the broken hop that is not as it must be, or else the last rule before it that decides where packets go. */
+function likelyCause(broken: HopVerdict, upToBroken: readonly ProofVerdict[]): string | undefined {
+  const own = broken.proofs.find((p) => (p.kind === 'trace' || p.kind === 'route') && p.status !== 'proven')
+  if (own) return own.expected
   return upToBroken.findLast((p) => p.kind === 'trace')?.expected
 }
