@@ -56,6 +56,15 @@ function setUp(need) {
 
 /** Runs the command on the pinned Node; this process passes signals on and ends as the child does. */
 function handOver(entry, args) {
+  // Before the child is there: it may be ready for Ctrl-C sooner than this process gets to its next line.
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT']
+  for (const signal of signals) {
+    process.on(signal, () => {
+      // Ctrl-C and Ctrl-\ reach the child from the terminal itself; passed on they would count twice.
+      const fromTerminal = (signal === 'SIGINT' || signal === 'SIGQUIT') && [0, 1, 2].some((fd) => isatty(fd))
+      if (!fromTerminal) child.kill(signal)
+    })
+  }
   const child = spawn(pinnedNode, [...nodeFlags, join(root, entry), ...args], {
     stdio: 'inherit',
     env: {
@@ -66,14 +75,6 @@ function handOver(entry, args) {
     },
   })
   child.on('error', (error) => fail(`cannot start ${pinnedNode}: ${error.message}`))
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT']
-  for (const signal of signals) {
-    process.on(signal, () => {
-      // Ctrl-C and Ctrl-\ reach the child from the terminal itself; passed on they would count twice.
-      const fromTerminal = (signal === 'SIGINT' || signal === 'SIGQUIT') && [0, 1, 2].some((fd) => isatty(fd))
-      if (!fromTerminal) child.kill(signal)
-    })
-  }
   child.on('exit', (code, signal) => {
     if (signal === null) process.exit(code)
     for (const name of signals) process.removeAllListeners(name)
