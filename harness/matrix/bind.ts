@@ -1,5 +1,5 @@
 import type { BoundCase, Place } from '../modes/place.ts'
-import type { Case } from './cases.ts'
+import type { Case } from './cell.ts'
 
 /** A workload that can take part, as the running cluster has it. */
 export interface Participant extends Place {

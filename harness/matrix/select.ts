@@ -1,5 +1,5 @@
 import { matchesGlob } from 'node:path'
-import type { Case } from './cases.ts'
+import type { Case } from './cell.ts'
 
 export interface Selection {
   readonly quick: boolean

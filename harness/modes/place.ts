@@ -1,4 +1,4 @@
-import type { Case } from '../matrix/cases.ts'
+import type { Case } from '../matrix/cell.ts'
 
 /** Who takes part in a case, with everything that a path table may speak of. */
 export interface Place {

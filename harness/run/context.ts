@@ -1,6 +1,6 @@
 import type { ClusterHandle } from '../../clusters/cluster.ts'
 import type { TopologyRecord } from '../evidence/topology-record.ts'
-import type { Case } from '../matrix/cases.ts'
+import type { Case } from '../matrix/cell.ts'
 
 /** What a run hands to its suites: plain data, through vitest's provide and inject. */
 export interface RunContext {

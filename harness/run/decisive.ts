@@ -1,6 +1,6 @@
 import { httpPort, tcpPort } from '../../images/lib/app-protocol.ts'
 import type { AppPorts } from '../matrix/bind.ts'
-import type { Case } from '../matrix/cases.ts'
+import type { Case } from '../matrix/cell.ts'
 
 /** Ports of the server app, and of the services that the topologies put before it. */
 export const appPorts: AppPorts = { http: { pod: httpPort, service: 80 }, tcp: { pod: tcpPort, service: tcpPort } }

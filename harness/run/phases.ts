@@ -1,4 +1,4 @@
-import type { Case } from '../matrix/cases.ts'
+import type { Case } from '../matrix/cell.ts'
 
 /** One request of one case: the one that is judged, or its negative control. */
 export interface Step {

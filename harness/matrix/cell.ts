@@ -1,0 +1,39 @@
+/** What a case is: one cell of the matrix, without a word about how a mode carries it. */
+export interface Case extends Axes, Variation {
+  /** `MODE/TRAFFIC/PLACEMENT/ADDRESS/PROTOCOL[/VARIANT]`, unique in a run. */
+  readonly id: string
+  readonly mode: string
+  /** Part of `--quick`. */
+  readonly quick: boolean
+}
+
+export type Traffic = 'mesh-to-mesh' | 'mesh-to-plain' | 'plain-to-mesh' | 'probe'
+
+/** What every cell has a value of: its name. */
+export interface Axes {
+  readonly traffic: Traffic
+  readonly placement: 'same-node' | 'other-node'
+  readonly address: 'pod-ip' | 'cluster-ip'
+  readonly protocol: 'http' | 'tcp'
+}
+
+/** What most cells have the plain value of. */
+export interface Variation {
+  readonly policy: 'none' | 'allow' | 'deny'
+  /** `pooled`: a request before it opened the tunnel that this one must reuse. */
+  readonly connection: 'new' | 'pooled'
+  /** Who says what, and in which order: `echo` is a request and its answer. */
+  readonly exchange: 'echo'
+}
+
+/** One cell. With a variant (its last name) it is quick unless that says otherwise, without one it is not. */
+export function cell(
+  mode: string,
+  { traffic, placement, address, protocol }: Axes,
+  variant?: string,
+  variation: Partial<Variation & Pick<Case, 'quick'>> = {},
+): Case {
+  const id = [mode, traffic, placement, address, protocol, ...(variant ? [variant] : [])].join('/')
+  const plain = { policy: 'none', connection: 'new', exchange: 'echo', quick: variant !== undefined } as const
+  return { id, mode, traffic, placement, address, protocol, ...plain, ...variation }
+}
