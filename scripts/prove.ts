@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { makeOutFolder, OutFolderError } from '../harness/run/out-folder.ts'
 import { cleanRuns } from './prove/clean-runs.ts'
+import { enrolment } from './prove/enrolment.ts'
 import { faults } from './prove/faults.ts'
 import { kills } from './prove/kills.ts'
 import type { Part, Proof } from './prove/part.ts'
@@ -15,6 +16,7 @@ const parts: Readonly<Record<string, Part>> = {
   'warm-start': warmStart,
   kills,
   faults,
+  enrolment,
   'side-by-side': sideBySide,
 }
 
