@@ -77,6 +77,12 @@ export async function deployApps(cluster: Cluster, topology: Topology, options: 
   })
 }
 
+/** Removes the topology's namespaces with all that is in them, and waits until they are gone. */
+export async function removeApps(cluster: Cluster, topology: Topology): Promise<void> {
+  const namespaces = appManifests(topology).filter((o) => o.kind === 'Namespace')
+  await Promise.all(namespaces.map((o) => cluster.delete([o])))
+}
+
 /** Replaces the pods of one of the mesh's DaemonSets, as `kubectl rollout restart` does, and waits until the new ones are all there. @throws InstallError */
 export async function restartDaemonSet(cluster: Cluster, name: string, options: WaitOptions = {}): Promise<void> {
   const restartedAt = new Date().toISOString()

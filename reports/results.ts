@@ -26,6 +26,7 @@ const hopSchema = z.object({
 const caseSchema = z.object({
   id: z.string(),
   mode: z.string(),
+  release: z.string(),
   provider: z.string(),
   verdict: z.enum(verdicts),
   reason: z.string().optional(),
@@ -43,6 +44,7 @@ export const resultsSchema = z.object({
   schema: z.literal(1),
   run: z.string(),
   provider: z.string(),
+  /** All of the run, separated by commas. */
   release: z.string(),
   startedAt: z.string(),
   totals: z.record(z.enum(verdicts), z.number()),

@@ -11,6 +11,11 @@ function modes(value: string): string[] {
   return list(value)
 }
 
+function releases(value: string): string[] {
+  if (list(value).length === 0) throw new InvalidArgumentError('no release is named; use today')
+  return [...new Set(list(value))]
+}
+
 const program = new Command('everyhop')
   .description('Proves, for every hop of every request, that an ambient mesh redirected the traffic the way its mode promises.')
   .exitOverride()
@@ -35,7 +40,12 @@ program
   .description('start a cluster, install the mesh, make the requests of the matrix, and judge every hop (npm start)')
   .addOption(new Option('--provider <name>', 'what the cluster is made of').choices(['lab']).default('lab'))
   .option('--mode <names>', `redirection modes, separated by commas: ${modeNames.join(', ')}`, modes, ['inpod'])
-  .option('--release <name>', 'whose behaviour is followed', 'today')
+  .option(
+    '--release <names>',
+    'whose behaviour is followed, separated by commas; each is a mesh of its own, one after the other',
+    releases,
+    ['today'],
+  )
   .option('--topology <name>', 'a topology that ships with Everyhop, or a YAML file', 'two-nodes')
   .option('--quick', 'only the quick part of the matrix', false)
   .option('--case <glob>', 'only cases whose id matches; with ! in front, not those; repeatable', collect, [])

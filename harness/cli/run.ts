@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { loadTopology, TopologyError } from '../../clusters/topology.ts'
+import type { Case } from '../matrix/cell.ts'
 import { select } from '../matrix/select.ts'
-import { casesOfModes, modeOf } from '../modes/index.ts'
+import { casesOfModes } from '../modes/index.ts'
 import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
 import { newRunName, type RunView, run } from '../run/run.ts'
 import { lastDuration, rememberDuration } from './durations.ts'
@@ -14,7 +15,7 @@ const defaultTopology = 'two-nodes'
 export interface RunArguments {
   readonly provider: 'lab'
   readonly mode: readonly string[]
-  readonly release: string
+  readonly release: readonly string[]
   readonly topology: string
   readonly quick: boolean
   readonly case: readonly string[]
@@ -25,10 +26,15 @@ export interface RunArguments {
 
 /** `everyhop run`. @returns the exit code */
 export async function runVerb(args: RunArguments): Promise<number> {
-  const cases = select(casesOfModes(args.mode), { quick: args.quick, globs: args.case })
+  let all: Case[]
+  try {
+    all = casesOfModes(args.mode, args.release)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    return usage(error.message)
+  }
+  const cases = select(all, { quick: args.quick, globs: args.case })
   if (cases.length === 0) return usage(`no case matches ${args.case.join(' ')}; everyhop run --list shows all`)
-  const unknown = args.mode.map(modeOf).find((m) => !m.releases.includes(args.release))
-  if (unknown) return usage(`mode ${unknown.name} has no release ${args.release}; use one of: ${unknown.releases.join(', ')}`)
   if (args.list) {
     process.stdout.write(`${cases.map((c) => `${c.id}${c.quick ? '  (quick)' : ''}`).join('\n')}\n`)
     return 0
@@ -42,7 +48,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
     if (!(error instanceof TopologyError || error instanceof OutFolderError)) throw error
     return usage(error.message)
   }
-  const key = `run ${args.provider} ${args.mode.join(',')} ${cases.length}`
+  const key = `run ${args.provider} ${args.mode.join(',')} ${args.release.join(',')} ${cases.length}`
   const started = performance.now()
   const progress = new ProgressView(process.stderr, lastDuration(key))
   const view: RunView = {
@@ -59,7 +65,6 @@ export async function runVerb(args: RunArguments): Promise<number> {
   const { results, problems, exitCode } = await run(
     {
       provider: args.provider,
-      release: args.release,
       topology,
       topologyGiven: args.topology === defaultTopology ? undefined : args.topology,
       cases,

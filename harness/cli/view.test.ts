@@ -9,6 +9,7 @@ const hop = { id: 'app-ztunnel/runs-over-lo', title: 'runs over lo', vantage: 'o
 const clean: CaseResult = {
   id: 'inpod/x',
   mode: 'inpod',
+  release: 'today',
   provider: 'lab',
   verdict: 'pass',
   durationMs: 3,

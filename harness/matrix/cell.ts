@@ -1,8 +1,10 @@
 /** What a case is: one cell of the matrix, without a word about how a mode carries it. */
 export interface Case extends Axes, Variation {
-  /** `MODE/TRAFFIC/PLACEMENT/ADDRESS/PROTOCOL[/VARIANT]`, unique in a run. */
+  /** `MODE[@RELEASE]/TRAFFIC/PLACEMENT/ADDRESS/PROTOCOL[/VARIANT]`, unique in a run. Release `today` is not written. */
   readonly id: string
   readonly mode: string
+  /** Whose behaviour the mesh follows. */
+  readonly release: string
   /** Part of `--quick`. */
   readonly quick: boolean
 }
@@ -26,7 +28,7 @@ export interface Variation {
   readonly exchange: 'echo'
 }
 
-/** One cell. With a variant (its last name) it is quick unless that says otherwise, without one it is not. */
+/** One cell, of release `today` (`casesOf` makes those of others from it). With a variant (its last name) it is quick unless that says otherwise, without one it is not. */
 export function cell(
   mode: string,
   { traffic, placement, address, protocol }: Axes,
@@ -35,5 +37,5 @@ export function cell(
 ): Case {
   const id = [mode, traffic, placement, address, protocol, ...(variant ? [variant] : [])].join('/')
   const plain = { policy: 'none', connection: 'new', exchange: 'echo', quick: variant !== undefined } as const
-  return { id, mode, traffic, placement, address, protocol, ...plain, ...variation }
+  return { id, mode, release: 'today', traffic, placement, address, protocol, ...plain, ...variation }
 }

@@ -1,4 +1,5 @@
 import { matchesGlob } from 'node:path'
+import { shortId } from './cases.ts'
 import type { Case } from './cell.ts'
 
 export interface Selection {
@@ -12,8 +13,7 @@ export function select(cases: readonly Case[], { quick, globs }: Selection): Cas
   const wanted = globs.filter((g) => !g.startsWith('!'))
   const unwanted = globs.filter((g) => g.startsWith('!')).map((g) => g.slice(1))
   const matches = (c: Case, glob: string) => {
-    const short = c.id.slice(c.mode.length + 1)
-    return [c.id, short].some((id) => id === glob || matchesGlob(id, glob))
+    return [c.id, shortId(c)].some((id) => id === glob || matchesGlob(id, glob))
   }
   return cases.filter(
     (c) => (wanted.length > 0 ? wanted.some((g) => matches(c, g)) : !quick || c.quick) && !unwanted.some((g) => matches(c, g)),

@@ -2,6 +2,7 @@ import { casesOf } from '../matrix/cases.ts'
 import type { Fault } from './fault.ts'
 import { faults as inpodFaults } from './inpod/faults.ts'
 import { path as inpodPath } from './inpod/path.ts'
+import { releaseNames } from './inpod/releases.ts'
 import { audit as inpodAudit } from './inpod/state.ts'
 import type { Path } from './path.ts'
 import type { BoundCase } from './place.ts'
@@ -17,7 +18,7 @@ export interface Mode {
   readonly audit: Audit
 }
 
-const modes: readonly Mode[] = [{ name: 'inpod', releases: ['today'], path: inpodPath, faults: inpodFaults, audit: inpodAudit }]
+const modes: readonly Mode[] = [{ name: 'inpod', releases: releaseNames, path: inpodPath, faults: inpodFaults, audit: inpodAudit }]
 
 export const modeNames = modes.map((m) => m.name)
 
@@ -28,6 +29,13 @@ export function modeOf(name: string): Mode {
   return mode
 }
 
-export const casesOfModes = (names: readonly string[]) => names.flatMap((name) => casesOf(modeOf(name).name))
+/** @throws RangeError when a mode has not one of the releases, naming those that it has */
+export const casesOfModes = (names: readonly string[], releases: readonly string[]) =>
+  names.flatMap((name) => {
+    const mode = modeOf(name)
+    const unknown = releases.find((r) => !mode.releases.includes(r))
+    if (unknown !== undefined) throw new RangeError(`mode ${name} has no release ${unknown}; use one of: ${mode.releases.join(', ')}`)
+    return releases.flatMap((release) => casesOf(name, release))
+  })
 
 export const faultsOf = (name: string): readonly Fault[] => modeOf(name).faults

@@ -10,6 +10,7 @@ import { observations } from '../evidence/bundle.ts'
 import type { TopologyRecord } from '../evidence/topology-record.ts'
 import { judgeBundle } from '../judge/bundle.ts'
 import type { CaseVerdict } from '../judge/verdict.ts'
+import { shortId } from '../matrix/cases.ts'
 import type { Case } from '../matrix/cell.ts'
 import type { Fault, PatchSeed } from '../modes/fault.ts'
 import { casesOfModes, modeOf } from '../modes/index.ts'
@@ -72,7 +73,7 @@ export async function mutate(
   const round = new Round(cluster, o, out)
 
   doing('a clean round')
-  const wanted = casesOfModes([o.mode]).filter((c) => o.faults.some((f) => f.cases.some((name) => c.id === `${o.mode}/${name}`)))
+  const wanted = casesOfModes([o.mode], [o.release]).filter((c) => o.faults.some((f) => f.cases.includes(shortId(c))))
   const clean = await round.run('clean', wanted)
   const dirty = clean.verdicts.find((v) => v.verdict !== 'pass')
   if (dirty)
@@ -86,24 +87,23 @@ export async function mutate(
     signal.throwIfAborted()
     doing(fault.id)
     const started = performance.now()
-    const cases = wanted.filter((c) => fault.cases.some((name) => c.id === `${o.mode}/${name}`))
+    const cases = wanted.filter((c) => fault.cases.includes(shortId(c)))
     const { verdicts, drift } = await round.withFault(fault, cases, copies, () => round.run(fault.id, cases))
-    const result = resultOf(fault, o.mode, verdicts, drift)
+    const result = resultOf(fault, verdicts, drift)
     caught.push(result)
     onFault(result, performance.now() - started)
   }
   return caught
 }
 
-function resultOf(fault: Fault, mode: string, verdicts: readonly CaseVerdict[], drift: number): Caught {
-  const short = (id: string) => id.slice(mode.length + 1)
+function resultOf(fault: Fault, verdicts: readonly CaseVerdict[], drift: number): Caught {
   const failed = verdicts.filter((v) => v.verdict === 'fail' && v.brokenHop)
-  const best = failed.find((v) => short(v.id) === fault.breaks.case) ?? failed[0]
-  const why = verdicts.map((v) => `${short(v.id)}: ${v.verdict}${v.reason ? `: ${v.reason}` : ''}`).join('; ')
+  const best = failed.find((v) => shortId(v) === fault.breaks.case) ?? failed[0]
+  const why = verdicts.map((v) => `${shortId(v)}: ${v.verdict}${v.reason ? `: ${v.reason}` : ''}`).join('; ')
   return {
     fault: fault.id,
     title: fault.title,
-    traffic: best && { case: short(best.id), hop: best.brokenHop! },
+    traffic: best && { case: shortId(best), hop: best.brokenHop! },
     expected: fault.breaks,
     audit: drift > 0,
     ...(best ? {} : { why }),

@@ -6,22 +6,25 @@ import { type Judgement, judgeBundle } from '../judge/bundle.ts'
 import { resultsOf } from './results.ts'
 
 /**
- * Judges what a run left: its folder, with one bundle a mode below `bundle/`, or one bundle alone.
+ * Judges what a run left: its folder, with one bundle a mode and release below `bundle/`, or one bundle alone.
  * @throws EvidenceError when there is no bundle, or one cannot be read
  */
 export function judgeRun(directory: string): { results: Results; judgements: readonly Judgement[] } {
-  const judgements = bundlesIn(directory).map(judgeBundle)
+  // In the order in which they were made; folders alone would come by their names.
+  const judgements = bundlesIn(directory)
+    .map(judgeBundle)
+    .toSorted((a, b) => (String(a.manifest.startedAt) < String(b.manifest.startedAt) ? -1 : 1))
   const [{ manifest }] = judgements as [Judgement]
   const results = resultsOf(
     {
       run: manifest.run,
       provider: manifest.provider,
-      release: manifest.release,
+      release: [...new Set(judgements.map((j) => j.manifest.release))].join(','),
       startedAt: String(manifest.startedAt),
       ...(typeof manifest.topology === 'string' ? { topology: manifest.topology } : {}),
       notes: judgements.flatMap((j) => j.notes),
     },
-    judgements.flatMap((j) => j.verdicts),
+    judgements.flatMap((j) => j.verdicts.map((v) => ({ ...v, release: j.manifest.release }))),
   )
   return { results, judgements }
 }

@@ -4,6 +4,7 @@ import type { CaseVerdict } from '../judge/verdict.ts'
 export interface RunFacts {
   readonly run: string
   readonly provider: string
+  /** All of the run, separated by commas. */
   readonly release: string
   readonly startedAt: string
   /** As the command was given it; undefined: the one that ships. */
@@ -12,7 +13,7 @@ export interface RunFacts {
 }
 
 /** Puts verdicts into the form of `results.json`. */
-export function resultsOf(facts: RunFacts, cases: readonly CaseVerdict[]): Results {
+export function resultsOf(facts: RunFacts, cases: readonly (CaseVerdict & { readonly release: string })[]): Results {
   const totals = Object.fromEntries(verdicts.map((v) => [v, cases.filter((c) => c.verdict === v).length]))
   return resultsSchema.parse({
     schema: 1,
@@ -28,8 +29,8 @@ export function resultsOf(facts: RunFacts, cases: readonly CaseVerdict[]): Resul
 
 /** The one line that runs just this case again: what differs from the defaults, and the case. */
 function reproduce(
-  { id, mode }: Pick<CaseVerdict, 'id' | 'mode'>,
-  { provider, release, topology }: Pick<RunFacts, 'provider' | 'release' | 'topology'>,
+  { id, mode, release }: Pick<CaseVerdict, 'id' | 'mode'> & { readonly release: string },
+  { provider, topology }: Pick<RunFacts, 'provider' | 'topology'>,
 ): string {
   const given = topology === undefined ? '' : ` --topology '${topology}'`
   return `npm start -- --provider ${provider} --mode ${mode} --release ${release}${given} --case '${id}'`

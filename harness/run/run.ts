@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { Cluster } from '../../clusters/cluster.ts'
 import { createCluster } from '../../clusters/create.ts'
-import { deployApps, installMesh } from '../../clusters/install.ts'
+import { deployApps, installMesh, removeApps, uninstallMesh } from '../../clusters/install.ts'
 import type { Topology } from '../../clusters/topology.ts'
 import { exitCodeOf, type Results } from '../../reports/results.ts'
 import { EvidenceError } from '../evidence/bundle.ts'
@@ -17,7 +17,6 @@ import { runSuites } from './suites.ts'
 
 export interface RunOptions {
   readonly provider: 'lab'
-  readonly release: string
   readonly topology: Topology
   /** It, as the command was given it, if it is not the default. */
   readonly topologyGiven?: string | undefined
@@ -61,12 +60,21 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
     view.doing(`starting ${o.topology.nodes.length} nodes`)
     cluster = await createCluster(o.provider, o.topology, { onProgress: (line) => view.doing(line), signal })
     stage(`cluster of ${o.topology.nodes.length} nodes`)
-    const modes = [...new Set(o.cases.map((c) => c.mode))]
-    for (const mode of modes) {
+    let before: Mesh | undefined
+    for (const [, cases] of Map.groupBy(o.cases, (c) => `${c.mode}-${c.release}`)) {
+      const { mode, release } = cases[0]!
+      const mesh = { mode, release }
       signal.throwIfAborted()
-      view.doing(`installing the mesh (${mode})`)
-      await installMesh(cluster, { mode, release: o.release })
-      stage(`mesh installed, mode ${mode}`)
+      if (before) {
+        view.doing(`removing the mesh (${inWordsOf(before)})`)
+        await removeApps(cluster, o.topology)
+        await uninstallMesh(cluster, before)
+        stage(`mesh removed, ${inWordsOf(before)}`)
+      }
+      before = mesh
+      view.doing(`installing the mesh (${inWordsOf(mesh)})`)
+      await installMesh(cluster, mesh)
+      stage(`mesh installed, ${inWordsOf(mesh)}`)
       await deployApps(cluster, o.topology)
       stage(`${o.topology.pods.length} pods ready`)
       const context: RunContext = {
@@ -77,9 +85,9 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
         batches: [
           {
             mode,
-            release: o.release,
-            cases: o.cases.filter((c) => c.mode === mode),
-            directory: join(directory, 'bundle', `${mode}-${o.release}`),
+            release,
+            cases,
+            directory: join(directory, 'bundle', `${mode}-${release}`),
           },
         ],
       }
@@ -105,6 +113,10 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   const exitCode = problems.length > 0 || !results ? 3 : exitCodeOf(results)
   return { results, problems, exitCode }
 }
+
+type Mesh = { readonly mode: string; readonly release: string }
+
+const inWordsOf = ({ mode, release }: Mesh) => `mode ${mode}, release ${release}`
 
 function judged(directory: string, problems: string[]): Results | undefined {
   try {

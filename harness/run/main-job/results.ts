@@ -63,7 +63,7 @@ export function resultsClaims(job: () => MainJob): void {
     expect(stages).toEqual(
       expect.arrayContaining([
         'cluster of 2 nodes',
-        'mesh installed, mode inpod',
+        'mesh installed, mode inpod, release today',
         'evidence streams opened',
         'judged and written',
         'cluster taken down',
