@@ -49,11 +49,14 @@ export const resultsSchema = z.object({
   startedAt: z.string(),
   totals: z.record(z.enum(verdicts), z.number()),
   cases: z.array(caseSchema),
+  /** Where the time went, in order; milliseconds. */
+  stages: z.array(z.object({ name: z.string(), ms: z.number() })).optional(),
   /** What a killed run left unfinished, in words. */
   notes: z.array(z.string()),
 })
 
 export type Results = z.infer<typeof resultsSchema>
+export type Stage = NonNullable<Results['stages']>[number]
 export type CaseResult = z.infer<typeof caseSchema>
 
 /** The exit code that a run ends with: 3 harness or environment (also: nothing judged), 1 mesh failed, 4 inconclusive, 0 all judged passed; in this order. */

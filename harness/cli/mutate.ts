@@ -2,8 +2,9 @@ import { writeFileSync } from 'node:fs'
 import { join, matchesGlob } from 'node:path'
 import { styleText } from 'node:util'
 import { loadTopology, TopologyError } from '../../clusters/topology.ts'
+import { asExpected, type FaultResult, faultsSchema } from '../../reports/faults.ts'
 import { faultsOf } from '../modes/index.ts'
-import { type Caught, mutate } from '../mutate/mutate.ts'
+import { mutate } from '../mutate/mutate.ts'
 import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
 import { newRunName } from '../run/run.ts'
 import { ProgressView } from './progress.ts'
@@ -44,15 +45,13 @@ export async function mutateVerb(args: MutateArguments): Promise<number> {
   try {
     const caught = await mutate(
       { ...args, topology, faults, out },
-      (c, ms) => progress.say(`${c.fault}: ${c.traffic ? `caught at ${c.traffic.hop}` : 'NOT caught'} (${(ms / 1000).toFixed(1)} s)`),
+      (f) => progress.say(`${f.fault}: ${f.traffic ? `caught at ${f.traffic.hop}` : 'NOT caught'} (${(f.durationMs / 1000).toFixed(1)} s)`),
       (what) => progress.doing(what),
       ending.signal,
     )
     progress.end()
-    writeFileSync(
-      join(out, 'mutations.json'),
-      `${JSON.stringify({ schema: 1, mode: args.mode, release: args.release, provider: args.provider, faults: caught }, null, 1)}\n`,
-    )
+    const results = faultsSchema.parse({ schema: 1, mode: args.mode, release: args.release, provider: args.provider, faults: caught })
+    writeFileSync(join(out, 'faults.json'), `${JSON.stringify(results, null, 1)}\n`)
     told.push(args.json ? JSON.stringify(caught, null, 1) : tableText(caught, { colour: process.stdout.isTTY === true }))
     process.stdout.write(`${told.join('\n')}\n`)
     return caught.every((c) => c.traffic) ? 0 : 1
@@ -66,19 +65,18 @@ export async function mutateVerb(args: MutateArguments): Promise<number> {
 }
 
 /** The kill matrix: fault, what caught it by traffic, whether that is the hop that was expected, and whether the state audit saw it too. */
-export function tableText(caught: readonly Caught[], { colour }: { colour: boolean }): string {
+export function tableText(caught: readonly FaultResult[], { colour }: { colour: boolean }): string {
   const mark = (text: string, style: Parameters<typeof styleText>[0]) => (colour ? styleText(style, text, { validateStream: false }) : text)
   const width = Math.max(...caught.map((c) => c.fault.length))
   const rows = caught.map((c) => {
     const name = c.fault.padEnd(width)
     const audit = c.audit ? 'audit too' : 'audit no '
     if (!c.traffic) return `${mark('✗', 'red')} ${name}  ${audit}  NOT CAUGHT: ${c.why}`
-    const asExpected = c.traffic.hop === c.expected.hop && c.traffic.case === c.expected.case
     const where = `${c.traffic.case} at ${c.traffic.hop}`
-    return `${mark('✓', 'green')} ${name}  ${audit}  ${where}${asExpected ? '' : mark(` (expected ${c.expected.case} at ${c.expected.hop})`, 'yellow')}`
+    return `${mark('✓', 'green')} ${name}  ${audit}  ${where}${asExpected(c) ? '' : mark(` (expected ${c.expected.case} at ${c.expected.hop})`, 'yellow')}`
   })
   const byTraffic = caught.filter((c) => c.traffic)
-  const atHop = byTraffic.filter((c) => c.traffic!.hop === c.expected.hop && c.traffic!.case === c.expected.case)
+  const atHop = byTraffic.filter(asExpected)
   return [
     ...rows,
     '',

@@ -6,6 +6,7 @@ import { createCluster } from '../../clusters/create.ts'
 import { meshImages } from '../../clusters/images.ts'
 import { deployApps, installMesh, restartDaemonSet } from '../../clusters/install.ts'
 import type { Topology } from '../../clusters/topology.ts'
+import type { FaultResult } from '../../reports/faults.ts'
 import { observations } from '../evidence/bundle.ts'
 import type { TopologyRecord } from '../evidence/topology-record.ts'
 import { judgeBundle } from '../judge/bundle.ts'
@@ -29,20 +30,6 @@ export interface MutateOptions {
   readonly out: string
 }
 
-/** What became of one fault. */
-export interface Caught {
-  readonly fault: string
-  readonly title: string
-  /** By what the traffic did: the case and hop that failed. */
-  readonly traffic: { readonly case: string; readonly hop: string } | undefined
-  /** The case and hop that were expected to, before the run. */
-  readonly expected: { readonly case: string; readonly hop: string }
-  /** By comparing kernel state, traffic left aside. */
-  readonly audit: boolean
-  /** Why the traffic did not catch it. */
-  readonly why?: string
-}
-
 type PatchFault = Fault & { readonly seed: PatchSeed }
 const isPatch = (fault: Fault): fault is PatchFault => fault.seed.kind === 'patch'
 
@@ -52,10 +39,10 @@ const isPatch = (fault: Fault): fault is PatchFault => fault.seed.kind === 'patc
  */
 export async function mutate(
   o: MutateOptions,
-  onFault: (caught: Caught, milliseconds: number) => void,
+  onFault: (result: FaultResult) => void,
   doing: (what: string) => void,
   signal: AbortSignal,
-): Promise<Caught[]> {
+): Promise<FaultResult[]> {
   const { out } = o
   let copies = ''
   const prepare = (directory: string) => {
@@ -82,31 +69,36 @@ export async function mutate(
     )
   if (clean.drift > 0) throw new Error(`without any fault, the state audit finds ${clean.drift} differences (see ${join(out, 'clean')})`)
 
-  const caught: Caught[] = []
+  const results: FaultResult[] = []
   for (const fault of o.faults) {
     signal.throwIfAborted()
     doing(fault.id)
     const started = performance.now()
     const cases = wanted.filter((c) => fault.cases.includes(shortId(c)))
     const { verdicts, drift } = await round.withFault(fault, cases, copies, () => round.run(fault.id, cases))
-    const result = resultOf(fault, verdicts, drift)
-    caught.push(result)
-    onFault(result, performance.now() - started)
+    const result = { ...resultOf(fault, verdicts, drift), durationMs: Math.round(performance.now() - started) }
+    results.push(result)
+    onFault(result)
   }
-  return caught
+  return results
 }
 
-function resultOf(fault: Fault, verdicts: readonly CaseVerdict[], drift: number): Caught {
+function resultOf(fault: Fault, verdicts: readonly CaseVerdict[], drift: number): Omit<FaultResult, 'durationMs'> {
   const failed = verdicts.filter((v) => v.verdict === 'fail' && v.brokenHop)
   const best = failed.find((v) => shortId(v) === fault.breaks.case) ?? failed[0]
   const why = verdicts.map((v) => `${shortId(v)}: ${v.verdict}${v.reason ? `: ${v.reason}` : ''}`).join('; ')
   return {
     fault: fault.id,
     title: fault.title,
-    traffic: best && { case: shortId(best), hop: best.brokenHop! },
+    ...(best ? { traffic: { case: shortId(best), hop: best.brokenHop! } } : { why }),
     expected: fault.breaks,
     audit: drift > 0,
-    ...(best ? {} : { why }),
+    cases: verdicts.map((v) => ({
+      case: shortId(v),
+      verdict: v.verdict,
+      ...(v.brokenHop ? { hop: v.brokenHop } : {}),
+      ...(v.reason ? { reason: v.reason } : {}),
+    })),
   }
 }
 

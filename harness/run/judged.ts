@@ -1,15 +1,16 @@
-import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Results } from '../../reports/results.ts'
+import { type Results, resultsSchema, type Stage } from '../../reports/results.ts'
 import { EvidenceError } from '../evidence/bundle.ts'
 import { type Judgement, judgeBundle } from '../judge/bundle.ts'
 import { resultsOf } from './results.ts'
 
 /**
  * Judges what a run left: its folder, with one bundle a mode and release below `bundle/`, or one bundle alone.
+ * @param stages where the run's time went; by default what its results say, the only part of them that no bundle tells
  * @throws EvidenceError when there is no bundle, or one cannot be read
  */
-export function judgeRun(directory: string): { results: Results; judgements: readonly Judgement[] } {
+export function judgeRun(directory: string, stages = stagesOf(directory)): { results: Results; judgements: readonly Judgement[] } {
   // In the order in which they were made; folders alone would come by their names.
   const judgements = bundlesIn(directory)
     .map(judgeBundle)
@@ -22,11 +23,22 @@ export function judgeRun(directory: string): { results: Results; judgements: rea
       release: [...new Set(judgements.map((j) => j.manifest.release))].join(','),
       startedAt: String(manifest.startedAt),
       ...(typeof manifest.topology === 'string' ? { topology: manifest.topology } : {}),
+      ...(stages ? { stages } : {}),
       notes: judgements.flatMap((j) => j.notes),
     },
     judgements.flatMap((j) => j.verdicts.map((v) => ({ ...v, release: j.manifest.release }))),
   )
   return { results, judgements }
+}
+
+function stagesOf(directory: string): readonly Stage[] | undefined {
+  const file = join(directory, 'results.json')
+  if (!existsSync(file)) return undefined
+  try {
+    return resultsSchema.parse(JSON.parse(readFileSync(file, 'utf8'))).stages
+  } catch {
+    return undefined
+  }
 }
 
 function bundlesIn(directory: string): string[] {

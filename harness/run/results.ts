@@ -1,4 +1,4 @@
-import { type Results, resultsSchema, verdicts } from '../../reports/results.ts'
+import { type Results, resultsSchema, type Stage, verdicts } from '../../reports/results.ts'
 import type { CaseVerdict } from '../judge/verdict.ts'
 
 export interface RunFacts {
@@ -9,6 +9,7 @@ export interface RunFacts {
   readonly startedAt: string
   /** As the command was given it; undefined: the one that ships. */
   readonly topology?: string
+  readonly stages?: readonly Stage[]
   readonly notes: readonly string[]
 }
 
@@ -21,6 +22,7 @@ export function resultsOf(facts: RunFacts, cases: readonly (CaseVerdict & { read
     provider: facts.provider,
     release: facts.release,
     startedAt: facts.startedAt,
+    ...(facts.stages ? { stages: [...facts.stages] } : {}),
     notes: [...facts.notes],
     totals,
     cases: cases.map((c) => ({ ...c, provider: facts.provider, reproduce: reproduce(c, facts) })),

@@ -4,15 +4,15 @@ import type { Cluster } from '../../clusters/cluster.ts'
 import { createCluster } from '../../clusters/create.ts'
 import { deployApps, installMesh, removeApps, uninstallMesh } from '../../clusters/install.ts'
 import type { Topology } from '../../clusters/topology.ts'
-import { exitCodeOf, type Results } from '../../reports/results.ts'
+import { exitCodeOf, type Results, type Stage } from '../../reports/results.ts'
 import { EvidenceError } from '../evidence/bundle.ts'
 import type { Case } from '../matrix/cell.ts'
-import { stopwatch } from './batch.ts'
 import { writeCaptures } from './captures.ts'
 import type { RunContext } from './context.ts'
 import { judgeRun, writeResults } from './judged.ts'
 import { RunReporter } from './reporter.ts'
 import { resolveTopology } from './resolve.ts'
+import { Stages } from './stages.ts'
 import { runSuites } from './suites.ts'
 
 export interface RunOptions {
@@ -53,7 +53,8 @@ export const newRunName = (now = new Date()): string =>
 export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Promise<RunOutcome> {
   const name = newRunName()
   const directory = o.out
-  const stage = stopwatch((what, ms) => view.stage(what, ms))
+  const stages = new Stages((what, ms) => view.stage(what, ms))
+  const stage = stages.end
   const problems: string[] = []
   let cluster: Cluster | undefined
   try {
@@ -94,7 +95,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
       signal.throwIfAborted()
       const reporter = new RunReporter({
         step: (done, total, what) => view.doing(`${done} of ${total}: ${what}`),
-        phase: (phase) => view.stage(phase.name, phase.milliseconds),
+        phase: (phase) => stages.part(phase.name, phase.milliseconds),
         text: (output) => view.text(output),
       })
       problems.push(...(await runSuites(context, reporter, signal)))
@@ -106,7 +107,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   }
   if (cluster && problems.length > 0 && !signal.aborted) await lost(cluster, problems)
   const down = takenDown(cluster, problems)
-  const results = judged(directory, problems)
+  const results = judged(directory, stages.done, problems)
   stage('judged and written')
   await down
   stage('cluster taken down')
@@ -118,9 +119,9 @@ type Mesh = { readonly mode: string; readonly release: string }
 
 const inWordsOf = ({ mode, release }: Mesh) => `mode ${mode}, release ${release}`
 
-function judged(directory: string, problems: string[]): Results | undefined {
+function judged(directory: string, stages: readonly Stage[], problems: string[]): Results | undefined {
   try {
-    const { results, judgements } = judgeRun(directory)
+    const { results, judgements } = judgeRun(directory, stages)
     writeResults(results, directory)
     for (const judgement of judgements) writeCaptures(judgement, join(directory, 'cases'))
     return results

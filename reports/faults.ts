@@ -1,0 +1,36 @@
+import { z } from 'zod'
+import { verdicts } from './results.ts'
+
+const placeSchema = z.object({ case: z.string(), hop: z.string() })
+
+const faultSchema = z.object({
+  fault: z.string(),
+  /** What is wrong then, in words. */
+  title: z.string(),
+  /** By what the traffic did: the case and the hop that failed. Absent: not caught. */
+  traffic: placeSchema.optional(),
+  /** The case and hop that were expected to fail, written down before the run. */
+  expected: placeSchema,
+  /** By comparing kernel state, traffic left aside. */
+  audit: z.boolean(),
+  /** Why the traffic did not catch it. */
+  why: z.string().optional(),
+  /** What became of each case that was run with it; ids without the mode. */
+  cases: z.array(z.object({ case: z.string(), verdict: z.enum(verdicts), hop: z.string().optional(), reason: z.string().optional() })),
+  durationMs: z.number(),
+})
+
+/** `faults.json`: what became of each seeded fault. Version 1. */
+export const faultsSchema = z.object({
+  schema: z.literal(1),
+  mode: z.string(),
+  release: z.string(),
+  provider: z.string(),
+  faults: z.array(faultSchema),
+})
+
+export type FaultResult = z.infer<typeof faultSchema>
+
+/** Caught at the very hop that was written down before. */
+export const asExpected = ({ traffic, expected }: Pick<FaultResult, 'traffic' | 'expected'>): boolean =>
+  traffic !== undefined && traffic.hop === expected.hop && traffic.case === expected.case
