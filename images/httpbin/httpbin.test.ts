@@ -206,7 +206,7 @@ test.for([
   ['{', '', /JSON/],
   ['null', '', /not a JSON object/],
   ['{"action":"open","port":1}', '', /id must be/],
-  ['{"id":"a","action":"shut","port":1}', 'a', /action must be "open" or "close", is "shut"/],
+  ['{"id":"a","action":"shut","port":1}', 'a', /action must be "open", "close" or "hbone", is "shut"/],
   ['{"id":"a","action":"open","port":1}', 'a', /port 1 is none of this server's: \d+, \d+/],
 ] as const)('the command %s is refused', async ([line, id, error]) => {
   expect(await command(line)).toEqual({ id, ok: false, error: expect.stringMatching(error) })

@@ -1,5 +1,6 @@
 import type { AddressInfo, Server, Socket } from 'node:net'
-import type { ServerCommand, ServerResult } from '../lib/app-protocol.ts'
+import type { Certificate, ServerResult } from '../lib/app-protocol.ts'
+import { HboneListener } from './hbone.ts'
 
 /** A listening TCP port that can be closed (with all its connections) and opened again. */
 class Port {
@@ -52,6 +53,7 @@ class Port {
 /** The app's TCP ports, as the control socket commands them. */
 export class Ports {
   readonly #ports: Port[] = []
+  readonly #tunnels = new Map<number, HboneListener>()
 
   /** Opens a port; 0 lets the kernel choose. Returns its number. */
   async add(server: Server, number: number): Promise<number> {
@@ -65,19 +67,37 @@ export class Ports {
   async answer(line: string): Promise<ServerResult> {
     let id = ''
     try {
-      const command = JSON.parse(line) as Partial<ServerCommand> | null
+      const command = JSON.parse(line) as { id?: unknown; action?: unknown; port?: unknown; certificate?: Certificate } | null
       if (typeof command !== 'object' || command === null) throw new Error('not a JSON object')
       if (typeof command.id === 'string') id = command.id
       if (id === '') throw new Error('id must be a string that is not empty')
-      if (command.action !== 'open' && command.action !== 'close')
-        throw new Error(`action must be "open" or "close", is ${JSON.stringify(command.action)}`)
-      const port = this.#ports.find((p) => p.number === command.port)
-      if (!port)
-        throw new Error(`port ${JSON.stringify(command.port)} is none of this server's: ${this.#ports.map((p) => p.number).join(', ')}`)
-      await port[command.action]()
+      const { action, port: number } = command
+      if (action !== 'open' && action !== 'close' && action !== 'hbone')
+        throw new Error(`action must be "open", "close" or "hbone", is ${JSON.stringify(action)}`)
+      if (action === 'hbone') return await this.#openTunnels(id, number, command.certificate)
+      const tunnels = this.#tunnels.get(number as number)
+      if (action === 'close' && tunnels) {
+        this.#tunnels.delete(number as number)
+        await tunnels.close()
+        return { id, ok: true }
+      }
+      const port = this.#ports.find((p) => p.number === number)
+      if (!port) throw new Error(`port ${JSON.stringify(number)} is none of this server's: ${this.#ports.map((p) => p.number).join(', ')}`)
+      await port[action]()
       return { id, ok: true }
     } catch (error) {
       return { id, ok: false, error: (error as Error).message }
     }
+  }
+
+  /** Anew with each certificate, so that no connection outlives the one that it was made with. */
+  async #openTunnels(id: string, port: unknown, certificate: Certificate | undefined): Promise<ServerResult> {
+    if (typeof port !== 'number' || !Number.isInteger(port) || port < 0 || port > 65_535)
+      throw new Error(`port must be a whole number from 0 to 65535, is ${JSON.stringify(port)}`)
+    if (!certificate) throw new Error('certificate must have chainPem, keyPem and rootPem')
+    await this.#tunnels.get(port)?.close()
+    const listener = await HboneListener.open(port, certificate)
+    this.#tunnels.set(listener.port, listener)
+    return { id, ok: true, port: listener.port }
   }
 }

@@ -1,7 +1,9 @@
 import { lookup } from 'node:dns/promises'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { connect, isIP, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { ClientRequest, ClientResult } from './app-protocol.ts'
+import { openTunnel } from './app-tunnel.ts'
 import { unmapped } from './endpoint.ts'
 
 type Phase = NonNullable<ClientResult['error']>['phase']
@@ -25,16 +27,20 @@ export async function doRequest(request: ClientRequest): Promise<ClientResult> {
     request.timeoutMs,
   )
   const steps = async () => {
-    const host = isIP(request.host) ? request.host : (await lookup(request.host)).address
+    const { tunnel } = request
+    const [name, port] = tunnel ? partsOf(tunnel.endpoint) : [request.host, request.port]
+    const host = isIP(name) ? name : (await lookup(name)).address
     phase = 'connect'
-    socket = connect({ host, port: request.port, allowHalfOpen: true, noDelay: true })
+    socket = connect({ host, port, allowHalfOpen: true, noDelay: true })
     await connected(socket, (port) => {
       seen.localPort = port
     })
     seen.connectedAt = now()
     Object.assign(seen, ends(socket))
+    if (tunnel) phase = 'tunnel'
+    const carrier = tunnel ? await openTunnel(socket, { ...request, tunnel }) : socket
     phase = 'request'
-    await (request.protocol === 'http' ? overHttp(socket, request, seen) : overTcp(socket, request, seen))
+    await (request.protocol === 'http' ? overHttp(carrier, request, seen) : overTcp(carrier, request, seen))
   }
   try {
     await Promise.race([steps(), timeOut.promise])
@@ -53,6 +59,11 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] }
 /** Wall clock, milliseconds since 1970 with fractions. */
 function now(): number {
   return performance.timeOrigin + performance.now()
+}
+
+function partsOf(endpoint: string): [host: string, port: number] {
+  const colon = endpoint.lastIndexOf(':')
+  return [endpoint.slice(0, colon), Number(endpoint.slice(colon + 1))]
 }
 
 function fault(code: string, message: string): Error {
@@ -82,7 +93,7 @@ function ends(socket: Socket): Partial<ClientResult> {
   return { localAddress: unmapped(localAddress), localPort, remoteAddress: unmapped(remoteAddress), remotePort }
 }
 
-async function overHttp(socket: Socket, request: ClientRequest, seen: Partial<Writable<ClientResult>>): Promise<void> {
+async function overHttp(socket: Duplex, request: ClientRequest, seen: Partial<Writable<ClientResult>>): Promise<void> {
   const body = Buffer.from(request.body)
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   const headers = {
@@ -102,7 +113,7 @@ async function overHttp(socket: Socket, request: ClientRequest, seen: Partial<Wr
   if (seen.status < 200 || seen.status > 299) throw fault(`HTTP_${seen.status}`, `the server answered with status ${seen.status}`)
 }
 
-async function overTcp(socket: Socket, request: ClientRequest, seen: Partial<Writable<ClientResult>>): Promise<void> {
+async function overTcp(socket: Duplex, request: ClientRequest, seen: Partial<Writable<ClientResult>>): Promise<void> {
   const body = Buffer.from(request.body)
   socket.end(body)
   const echo = await text(socket)

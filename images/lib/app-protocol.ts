@@ -22,6 +22,21 @@ export interface ClientRequest {
   readonly body: string
   /** Whole request, milliseconds. */
   readonly timeoutMs: number
+  /** Through an HBONE tunnel that the client makes itself: it dials `endpoint` and asks there for `host` and `port`. */
+  readonly tunnel?: {
+    /** IPv4 address and port of the HBONE listener, `10.244.1.5:15008`. */
+    readonly endpoint: string
+    readonly certificate: Certificate
+    /** SPIFFE identity that the listener's certificate must show. */
+    readonly server: string
+  }
+}
+
+/** What a peer shows and trusts: its chain and key, and the roots that it accepts, as PEM texts. */
+export interface Certificate {
+  readonly chainPem: string
+  readonly keyPem: string
+  readonly rootPem: string
 }
 
 export interface ClientResult {
@@ -37,19 +52,28 @@ export interface ClientResult {
   readonly localPort?: number
   readonly remoteAddress?: string
   readonly remotePort?: number
-  /** Why not ok: Node's code (ECONNREFUSED, ECONNRESET, ENOTFOUND …), ETIMEDOUT, `HTTP_<status>`, EECHO (wrong or short echo). `phase`: how far it got. */
-  readonly error?: { readonly code: string; readonly message: string; readonly phase: 'resolve' | 'connect' | 'request' }
+  /**
+   * Why not ok: Node's code (ECONNREFUSED, ECONNRESET, ENOTFOUND …), ETIMEDOUT, `HTTP_<status>`, EECHO (wrong or short echo); for a tunnel ETLS,
+   * `HBONE_<status>`, EHBONE (closed without an answer). `phase`: how far it got.
+   */
+  readonly error?: { readonly code: string; readonly message: string; readonly phase: 'resolve' | 'connect' | 'tunnel' | 'request' }
   /** Wall clock, milliseconds since 1970 with fractions. */
   readonly startedAt: number
   readonly connectedAt?: number
   readonly endedAt: number
 }
 
-export type ServerCommand = { readonly id: string; readonly action: 'close' | 'open'; readonly port: number }
+/** `hbone`: listen on `port` for HBONE, with this certificate; what comes through its tunnels goes to this pod's own ports. Ends an earlier listener there. */
+export type ServerCommand = { readonly id: string; readonly port: number } & (
+  | { readonly action: 'close' | 'open' }
+  | { readonly action: 'hbone'; readonly certificate: Certificate }
+)
 export interface ServerResult {
   readonly id: string
   readonly ok: boolean
   readonly error?: string
+  /** `hbone`: where it listens. */
+  readonly port?: number
 }
 
 /** What httpbin prints on stdout, one JSON line for each request or connection it served, when it has the whole body and before it answers. */

@@ -20,6 +20,7 @@ test.for([
   [JSON.stringify({ ...good, port: '80' }), 'a', /port must be .* is "80"/],
   [JSON.stringify({ ...good, body: null }), 'a', /body must be/],
   [JSON.stringify({ ...good, timeoutMs: 0.5 }), 'a', /timeoutMs must be/],
+  [JSON.stringify({ ...good, tunnel: { endpoint: '10.0.0.1:15008', server: 'x' } }), 'a', /tunnel must have .* a certificate of/],
   [JSON.stringify({ id: 'a', protocol: 1, port: 1.5 }), 'a', /protocol .*; host .*; port .*; body .*; timeoutMs/],
 ] as const)('%s is refused with its id and what is wrong', ([line, id, problem]) => {
   expect(parseCommand(line)).toEqual({ id, problem: expect.stringMatching(problem) })

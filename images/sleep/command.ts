@@ -12,7 +12,7 @@ export function parseCommand(line: string): Command {
     return { id: '', problem: `not JSON: ${(error as Error).message}` }
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return { id: '', problem: 'not a JSON object' }
-  const { id, protocol, host, port, body, timeoutMs } = value as Record<string, unknown>
+  const { id, protocol, host, port, body, timeoutMs, tunnel } = value as Record<string, unknown>
   const known = typeof id === 'string' ? id : ''
   const problems = [
     known === '' && 'id must be a string that is not empty',
@@ -21,8 +21,17 @@ export function parseCommand(line: string): Command {
     !within(port, 1, 65_535) && `port must be a whole number from 1 to 65535, is ${JSON.stringify(port)}`,
     typeof body !== 'string' && 'body must be a string',
     !within(timeoutMs, 1, 3_600_000) && `timeoutMs must be a whole number from 1 to 3600000, is ${JSON.stringify(timeoutMs)}`,
+    tunnel !== undefined &&
+      !isTunnel(tunnel) &&
+      'tunnel must have an endpoint, a server, and a certificate of chainPem, keyPem and rootPem',
   ].filter((x) => x !== false)
   return problems.length > 0 ? { id: known, problem: problems.join('; ') } : { request: value as ClientRequest }
+}
+
+function isTunnel(tunnel: unknown): boolean {
+  const { endpoint, server, certificate } = (tunnel ?? {}) as Record<string, unknown>
+  const { chainPem, keyPem, rootPem } = (certificate ?? {}) as Record<string, unknown>
+  return [endpoint, server, chainPem, keyPem, rootPem].every((text) => typeof text === 'string' && text !== '')
 }
 
 function within(value: unknown, low: number, high: number): boolean {
