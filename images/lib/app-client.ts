@@ -103,7 +103,7 @@ async function overHttp(socket: Duplex, request: ClientRequest, seen: Partial<Wr
     connection: 'close',
   }
   // With createConnection and no agent the connection is this request's own.
-  const outgoing = httpRequest({ method: 'POST', path: '/anything', headers, createConnection: () => socket })
+  const outgoing = httpRequest({ method: 'POST', path: request.path ?? '/anything', headers, createConnection: () => socket })
   outgoing.on('error', reject)
   outgoing.once('response', resolve)
   outgoing.end(body)

@@ -18,7 +18,9 @@ export interface ClientRequest {
   /** IPv4 address or DNS name. */
   readonly host: string
   readonly port: number
-  /** HTTP: POSTed as text/plain to `/anything`. TCP: sent, then the write side is closed, and the echo is read to its end. */
+  /** HTTP only. @default `/anything` */
+  readonly path?: string
+  /** HTTP: POSTed as text/plain to `path`. TCP: sent, then the write side is closed, and the echo is read to its end. */
   readonly body: string
   /** Whole request, milliseconds. */
   readonly timeoutMs: number

@@ -2,16 +2,20 @@ import { mkdirSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 
+/** Sends a line before the last one. @returns whether anybody still reads */
+export type Tell = (line: object) => boolean
+type Answer = (line: string, tell: Tell) => Promise<object> | object
+
 /** Longest line that is read, bytes; a longer one is answered with an error and ends its connection. */
 const maxLine = 64 * 1024 * 1024
 
 /**
  * A control socket: newline-separated JSON over a UNIX stream socket. Each line goes to `answer`, and what it resolves to goes back as one line, in any order.
  * A file left at `path` by a killed predecessor is replaced; folders above it are made.
- * @param answer must not throw; gets the line as it came, which may be no JSON at all
+ * @param answer must not throw; gets the line as it came, which may be no JSON at all; may `tell` lines before its last one
  * @returns when it listens
  */
-export async function listenForLines(path: string, answer: (line: string) => Promise<object> | object): Promise<Server> {
+export async function listenForLines(path: string, answer: Answer): Promise<Server> {
   mkdirSync(dirname(path), { recursive: true })
   rmSync(path, { force: true })
   const server = createServer({ allowHalfOpen: true }, (socket) => serve(socket, answer))
@@ -22,7 +26,11 @@ export async function listenForLines(path: string, answer: (line: string) => Pro
   return server
 }
 
-function serve(socket: Socket, answer: (line: string) => Promise<object> | object): void {
+function serve(socket: Socket, answer: Answer): void {
+  const tell: Tell = (line) => {
+    if (socket.writable) socket.write(`${JSON.stringify(line)}\n`)
+    return socket.writable
+  }
   let open = 0
   let ended = false
   const endWhenAnswered = () => {
@@ -31,8 +39,7 @@ function serve(socket: Socket, answer: (line: string) => Promise<object> | objec
   const take = async (line: string) => {
     if (line.trim() === '') return
     open++
-    const result = await answer(line)
-    if (socket.writable) socket.write(`${JSON.stringify(result)}\n`)
+    tell(await answer(line, tell))
     open--
     endWhenAnswered()
   }

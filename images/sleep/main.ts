@@ -1,12 +1,23 @@
 import { doRequest } from '../lib/app-client.ts'
 import { type ClientResult, clientSocket } from '../lib/app-protocol.ts'
-import { listenForLines } from '../lib/line-server.ts'
+import { listenForLines, type Tell } from '../lib/line-server.ts'
 import { parseCommand } from './command.ts'
+import { Loads } from './load.ts'
+import { parseLoadLine } from './load-command.ts'
 
-// A client that sleeps until it is told to do a request. SLEEP_SOCKET: another control socket, for tests.
+// A client that sleeps until it is told to do a request, or a load of them. SLEEP_SOCKET: another control socket, for tests.
 const path = process.env.SLEEP_SOCKET ?? clientSocket
 
-async function answer(line: string): Promise<ClientResult> {
+const loads = new Loads()
+
+async function answer(line: string, tell: Tell): Promise<object> {
+  const load = parseLoadLine(line)
+  if (!load) return request(line)
+  if ('start' in load) return loads.start(load.start, tell)
+  return 'stop' in load ? loads.stop(load.stop) : { id: load.id, ok: false, error: load.problem }
+}
+
+async function request(line: string): Promise<ClientResult> {
   const command = parseCommand(line)
   if ('request' in command) return doRequest(command.request)
   const at = performance.timeOrigin + performance.now()
