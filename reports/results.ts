@@ -28,6 +28,8 @@ const caseSchema = z.object({
   mode: z.string(),
   release: z.string(),
   provider: z.string(),
+  /** Its place in the matrix: traffic, placement, address, protocol, policy, connection and what else the matrix tells apart. */
+  axes: z.record(z.string(), z.string()).optional(),
   verdict: z.enum(verdicts),
   reason: z.string().optional(),
   brokenHop: z.string().optional(),
@@ -53,6 +55,10 @@ export const resultsSchema = z.object({
   stages: z.array(z.object({ name: z.string(), ms: z.number() })).optional(),
   /** What a killed run left unfinished, in words. */
   notes: z.array(z.string()),
+  /** Cells that were asked for and not run, and why. */
+  notRun: z.array(z.object({ id: z.string(), reason: z.string() })).optional(),
+  /** What the run ran on and with: versions, digests. */
+  environment: z.record(z.string(), z.union([z.string(), z.record(z.string(), z.string())])).optional(),
 })
 
 export type Results = z.infer<typeof resultsSchema>

@@ -1,12 +1,25 @@
+import { mkdirSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { exitCodeOf } from '../../reports/results.ts'
 import { EvidenceError } from '../evidence/bundle.ts'
 import { judgeRun } from '../run/judged.ts'
+import { writeReports } from '../run/reports.ts'
 import { caseText, summaryText } from './view.ts'
 
+export interface JudgeArguments {
+  readonly json: boolean
+  /** Folder for the reports; @default none are written */
+  readonly out?: string
+}
+
 /** `everyhop judge DIR`: the verdicts of a saved run, from its files alone. @returns the exit code */
-export function judge(directory: string, { json }: { json: boolean }): number {
+export function judge(directory: string, { json, out }: JudgeArguments): number {
   try {
-    const { results } = judgeRun(directory)
+    const { results, judgements } = judgeRun(directory)
+    if (out !== undefined) {
+      mkdirSync(out, { recursive: true })
+      writeReports(results, judgements, resolve(out))
+    }
     const paint = { colour: process.stdout.isTTY === true }
     if (json) process.stdout.write(`${JSON.stringify(results, null, 1)}\n`)
     else process.stdout.write(`${[...results.cases.map((c) => caseText(c, paint)), summaryText(results, paint)].join('\n')}\n`)

@@ -62,7 +62,8 @@ program
   .description('judge a saved run again, offline, without root')
   .argument('<dir>', 'folder of a run, or of one bundle')
   .option('--json', 'print results.json instead of text', false)
-  .action(async (dir: string, options: { json: boolean }) => {
+  .option('--out <dir>', 'write the reports of the run there; the run may be one that was killed, and DIR its own folder')
+  .action(async (dir: string, options: { json: boolean; out?: string }) => {
     const { judge } = await import('./judge.ts')
     exitCode = judge(dir, options)
   })

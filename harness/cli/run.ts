@@ -4,6 +4,7 @@ import type { Case } from '../matrix/cell.ts'
 import { select } from '../matrix/select.ts'
 import { casesOfModes } from '../modes/index.ts'
 import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
+import { tellGitHub } from '../run/reports.ts'
 import { newRunName, type RunView, run } from '../run/run.ts'
 import { lastDuration, rememberDuration } from './durations.ts'
 import { ProgressView } from './progress.ts'
@@ -74,6 +75,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
     ending.signal,
   )
   progress.end()
+  tellGitHub(results, problems)
   if (problems.length === 0) rememberDuration(key, performance.now() - started)
   const paint = { colour: process.stdout.isTTY === true }
   if (results && args.json) process.stdout.write(`${JSON.stringify(results, null, 1)}\n`)

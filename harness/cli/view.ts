@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import { troubleLines } from '../../reports/case-words.ts'
 import type { CaseResult, Results } from '../../reports/results.ts'
 
 /** How results read on a terminal: pure text, coloured only if asked. */
@@ -23,25 +24,11 @@ export function caseText(c: CaseResult, p: Paint): string {
       `    ${l.title.padEnd(width)}  ${l.row.padEnd(6)}  ${l.hops.map((h) => `${paint(COLOURS[h.verdict], MARKS[h.verdict], p)} ${paint('dim', h.title, p)}`).join('  ')}`,
   )
   const checks = c.checks.filter((h) => h.verdict !== 'pass').map((h) => `    ${paint(COLOURS[h.verdict], MARKS[h.verdict], p)} ${h.title}`)
-  return [head, ...legs, ...checks, ...(c.verdict === 'pass' ? [] : troubleLines(c, p))].join('\n')
+  return [head, ...legs, ...checks, ...(c.verdict === 'pass' ? [] : trouble(c, p))].join('\n')
 }
 
-function troubleLines(c: CaseResult, p: Paint): string[] {
-  const hop = [...c.legs.flatMap((l) => l.hops), ...c.checks].find((h) => h.id === c.brokenHop)
-  const proof = hop?.proofs.find((x) => x.status === 'contradicted') ?? hop?.proofs.find((x) => x.status === 'missing')
-  const lines: [string, string | undefined][] = hop
-    ? [
-        ['broken at', `${hop.id}${hop.vantage ? ` (${hop.vantage})` : ''}`],
-        ['expected', proof?.expected],
-        ['seen', proof?.seen ?? 'nothing in its place'],
-        ['evidence', proof?.ref],
-        ['likely', c.likely && c.likely !== proof?.expected ? c.likely : undefined],
-      ]
-    : [['because', c.reason]]
-  return [...lines, ['run it again', c.reproduce] as const].flatMap(([what, text]) =>
-    text ? [`      ${paint('bold', `${what}:`, p)} ${text}`] : [],
-  )
-}
+const trouble = (c: CaseResult, p: Paint) =>
+  [...troubleLines(c), ['run it again', c.reproduce] as const].map(([what, text]) => `      ${paint('bold', `${what}:`, p)} ${text}`)
 
 /** The last lines of a run: how many of each verdict, where everything is, and each failure's one line again. */
 export function summaryText(results: Results, p: Paint): string {

@@ -97,7 +97,7 @@ export class Batch {
     for (const e of this.#expectations) this.#writer.expectation(e)
     for (const { case: c, reason } of unbound) {
       this.#unsupported.set(c.id, reason)
-      this.#writer.expectation({ index: index(c), case: { id: c.id, mode: c.mode }, unsupported: reason })
+      this.#writer.expectation({ index: index(c), case: c, unsupported: reason })
     }
     return participants
   }

@@ -1,7 +1,9 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { HostSnapshot } from '../../clusters/audit.ts'
 import { resultsSchema } from '../../reports/results.ts'
+import { complaints, selected } from '../../reports/testing/xmllint.ts'
 import { Command, type Ended } from './main-job/command.ts'
 import { judge } from './main-job/judge.ts'
 import { StandInHost } from './main-job/stand-in-host.ts'
@@ -49,6 +51,25 @@ describe.skipIf(process.getuid?.() !== 0)('a run that is ended in the middle (ne
     expect(results.totals.inconclusive).toBe(results.cases.length)
     expect(results.cases[0]!.legs.length).toBeGreaterThan(0)
     expect(await judge(asked.folder)).toEqual({ code: 4, stdout, stderr: '' })
+  })
+
+  test('asked to: its reports tell the problem and the verdicts', () => {
+    const xml = readFileSync(join(asked.folder, 'junit.xml'), 'utf8')
+    expect(complaints(xml)).toBe('')
+    expect(selected(xml, 'string(//testsuite[@name="the run itself"]//error/@message)')).toBe('the run was interrupted')
+    expect(selected(xml, 'count(//testsuite[@name="inpod@today"]//error[@type="inconclusive"]) >= 12')).toBe('true')
+    expect(readFileSync(join(asked.folder, 'summary.md'), 'utf8')).toContain('- **problem**: the run was interrupted')
+  })
+
+  test('killed: its folder holds a report that says so, and `judge --out` puts the whole ones in its place', async () => {
+    const read = () => readFileSync(join(killed.folder, 'junit.xml'), 'utf8')
+    expect(complaints(read())).toBe('')
+    expect(selected(read(), 'string(//error/@message)')).toBe('the run has not come to its end')
+    const { code, stdout } = await judge(killed.folder, '--out', killed.folder)
+    expect(code).toBe(4)
+    expect(complaints(read())).toBe('')
+    expect(selected(read(), 'count(//error[@type="inconclusive"]) >= 12')).toBe('true')
+    expect(readFileSync(join(killed.folder, 'results.json'), 'utf8')).toBe(stdout)
   })
 
   test('killed: its bundle is judged, and says that the run did not come to its end', async () => {

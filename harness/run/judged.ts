@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Results, resultsSchema, type Stage } from '../../reports/results.ts'
 import { EvidenceError } from '../evidence/bundle.ts'
@@ -26,7 +26,7 @@ export function judgeRun(directory: string, stages = stagesOf(directory)): { res
       ...(stages ? { stages } : {}),
       notes: judgements.flatMap((j) => j.notes),
     },
-    judgements.flatMap((j) => j.verdicts.map((v) => ({ ...v, release: j.manifest.release }))),
+    judgements.flatMap((j) => j.verdicts.map((v) => ({ ...v, ...cellOf(j, v.id) }))),
   )
   return { results, judgements }
 }
@@ -39,6 +39,14 @@ function stagesOf(directory: string): readonly Stage[] | undefined {
   } catch {
     return undefined
   }
+}
+
+/** Where a case stands in the matrix, as its bundle says: every word of the case but its names. */
+function cellOf({ bundle, manifest }: Judgement, id: string): { release: string; axes: Record<string, string> } {
+  const written = bundle.cases.map(({ value }) => value as { case: Record<string, unknown> }).find((e) => e.case.id === id)
+  const names = ['id', 'mode', 'release']
+  const axes = Object.entries(written?.case ?? {}).filter((entry): entry is [string, string] => typeof entry[1] === 'string')
+  return { release: manifest.release, axes: Object.fromEntries(axes.filter(([key]) => !names.includes(key))) }
 }
 
 function bundlesIn(directory: string): string[] {
@@ -57,10 +65,4 @@ function bundlesIn(directory: string): string[] {
     existsSync(directory) ? 'there is no bundle in it' : 'there is no such folder',
     'Give the folder of a run, or of a bundle',
   )
-}
-
-export function writeResults(results: Results, directory: string): string {
-  const file = join(directory, 'results.json')
-  writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`)
-  return file
 }

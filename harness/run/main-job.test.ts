@@ -6,6 +6,7 @@ import { damagedClaims } from './main-job/damaged.ts'
 import { judgedAgainClaims } from './main-job/judged-again.ts'
 import { kernelStateClaims } from './main-job/kernel-state.ts'
 import { lawTwoClaims } from './main-job/law-two.ts'
+import { reportsClaims } from './main-job/reports.ts'
 import { resultsClaims, resultsOfJob } from './main-job/results.ts'
 import { StandInHost } from './main-job/stand-in-host.ts'
 
@@ -40,6 +41,7 @@ describe.skipIf(process.getuid?.() !== 0)('the main job (needs root)', () => {
 
   const job = () => jobs[0]
   describe('prints and writes its results', () => resultsClaims(job))
+  describe('leaves reports', () => reportsClaims(job, host.folder))
   describe('is judged again', () => judgedAgainClaims(job, host.folder))
   describe('leaves captures', () => capturesClaims(job))
   describe('can be judged when it is damaged', () => damagedClaims(job, host.folder))

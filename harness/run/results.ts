@@ -13,8 +13,11 @@ export interface RunFacts {
   readonly notes: readonly string[]
 }
 
+/** A verdict, with where its case stands in the matrix. */
+export type JudgedCell = CaseVerdict & { readonly release: string; readonly axes: Readonly<Record<string, string>> }
+
 /** Puts verdicts into the form of `results.json`. */
-export function resultsOf(facts: RunFacts, cases: readonly (CaseVerdict & { readonly release: string })[]): Results {
+export function resultsOf(facts: RunFacts, cases: readonly JudgedCell[]): Results {
   const totals = Object.fromEntries(verdicts.map((v) => [v, cases.filter((c) => c.verdict === v).length]))
   return resultsSchema.parse({
     schema: 1,
@@ -31,7 +34,7 @@ export function resultsOf(facts: RunFacts, cases: readonly (CaseVerdict & { read
 
 /** The one line that runs just this case again: what differs from the defaults, and the case. */
 function reproduce(
-  { id, mode, release }: Pick<CaseVerdict, 'id' | 'mode'> & { readonly release: string },
+  { id, mode, release }: Pick<JudgedCell, 'id' | 'mode' | 'release'>,
   { provider, topology }: Pick<RunFacts, 'provider' | 'topology'>,
 ): string {
   const given = topology === undefined ? '' : ` --topology '${topology}'`

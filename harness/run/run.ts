@@ -7,11 +7,12 @@ import type { Topology } from '../../clusters/topology.ts'
 import { exitCodeOf, type Results, type Stage } from '../../reports/results.ts'
 import { EvidenceError } from '../evidence/bundle.ts'
 import type { Case } from '../matrix/cell.ts'
-import { writeCaptures } from './captures.ts'
 import type { RunContext } from './context.ts'
-import { judgeRun, writeResults } from './judged.ts'
+import { judgeRun } from './judged.ts'
 import { RunReporter } from './reporter.ts'
+import { writeProblems, writeReports, writeUnfinished } from './reports.ts'
 import { resolveTopology } from './resolve.ts'
+import { resultsOf } from './results.ts'
 import { Stages } from './stages.ts'
 import { runSuites } from './suites.ts'
 
@@ -57,6 +58,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   const stage = stages.end
   const problems: string[] = []
   let cluster: Cluster | undefined
+  writeUnfinished(directory)
   try {
     view.doing(`starting ${o.topology.nodes.length} nodes`)
     cluster = await createCluster(o.provider, o.topology, { onProgress: (line) => view.doing(line), signal })
@@ -111,6 +113,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   stage('judged and written')
   await down
   stage('cluster taken down')
+  if (problems.length > 0) writeProblems(results ?? noResults(name, o), problems, directory)
   const exitCode = problems.length > 0 || !results ? 3 : exitCodeOf(results)
   return { results, problems, exitCode }
 }
@@ -122,8 +125,7 @@ const inWordsOf = ({ mode, release }: Mesh) => `mode ${mode}, release ${release}
 function judged(directory: string, stages: readonly Stage[], problems: string[]): Results | undefined {
   try {
     const { results, judgements } = judgeRun(directory, stages)
-    writeResults(results, directory)
-    for (const judgement of judgements) writeCaptures(judgement, join(directory, 'cases'))
+    writeReports(results, judgements, directory)
     return results
   } catch (error) {
     // Without a first problem this is one; after one there may be nothing to judge yet.
@@ -131,6 +133,13 @@ function judged(directory: string, stages: readonly Stage[], problems: string[])
     return undefined
   }
 }
+
+/** Of a run that left nothing to judge. */
+const noResults = (name: string, o: RunOptions): Results =>
+  resultsOf(
+    { run: name, provider: o.provider, release: o.cases[0]?.release ?? 'today', startedAt: new Date().toISOString(), notes: [] },
+    [],
+  )
 
 /** For an error that tells its own story, its message; for a mistake in our code, where it is. */
 function inWords(error: unknown): string {

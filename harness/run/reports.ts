@@ -1,0 +1,39 @@
+import { appendFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { annotations } from '../../reports/annotations.ts'
+import { junitXml, unfinishedJunitXml } from '../../reports/junit.ts'
+import type { Results } from '../../reports/results.ts'
+import { summaryMarkdown } from '../../reports/summary.ts'
+import type { Judgement } from '../judge/bundle.ts'
+import { writeCaptures } from './captures.ts'
+import { writeAtomically } from './write-atomically.ts'
+
+/** What stands in a run's folder from the start: whoever looks for reports of a run that was killed finds one that says so. */
+export function writeUnfinished(directory: string): void {
+  writeAtomically(join(directory, 'junit.xml'), unfinishedJunitXml(new Date().toISOString(), directory))
+}
+
+/** Writes every report of a run into its folder: all of them follow from what was judged, so that the same bundle gives the same bytes. */
+export function writeReports(results: Results, judgements: readonly Judgement[], directory: string): void {
+  writeAtomically(join(directory, 'results.json'), `${JSON.stringify(results, null, 1)}\n`)
+  writeAtomically(join(directory, 'junit.xml'), junitXml(results))
+  writeAtomically(join(directory, 'summary.md'), summaryMarkdown(results))
+  for (const judgement of judgements) writeCaptures(judgement, join(directory, 'cases'))
+}
+
+/** What went wrong beside the verdicts, into the reports that a CI reads. */
+export function writeProblems(results: Results, problems: readonly string[], directory: string): void {
+  writeAtomically(join(directory, 'junit.xml'), junitXml(results, problems))
+  writeAtomically(join(directory, 'summary.md'), summaryMarkdown(results, problems))
+}
+
+/** On GitHub: the summary of the step, and annotations on standard error, which the runner reads too. */
+export function tellGitHub(
+  results: Results | undefined,
+  problems: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+  print: (text: string) => void = (text) => process.stderr.write(text),
+): void {
+  if (env.GITHUB_STEP_SUMMARY && results) appendFileSync(env.GITHUB_STEP_SUMMARY, summaryMarkdown(results, problems))
+  if (env.GITHUB_ACTIONS === 'true') for (const line of annotations(results, problems)) print(`${line}\n`)
+}
