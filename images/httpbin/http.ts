@@ -1,4 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import { createServer as createHttp2Server } from 'node:http2'
+import type { Server as TcpServer } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import { endsOf, Received } from './served.ts'
 
@@ -17,17 +19,27 @@ interface Call {
 
 const routes: Readonly<Record<string, (call: Call) => Promise<void> | void>> = { anything, delay, reset, stream, status }
 
-/** HTTP echo. Every request but `/healthz` is logged when its whole body is here, before it is answered. */
+/** HTTP/1 echo. Every request but `/healthz` is logged when its whole body is here, before it is answered. */
 export function httpServer(): Server {
-  return createServer((request, response) => {
-    serve(request, response).catch((error: Error) => {
-      if (response.headersSent) response.destroy(error)
-      else sendJson(response, 500, { error: error.message })
-    })
+  return createServer((request, response) => take('http', request, response))
+}
+
+/** HTTP/2 echo with prior knowledge (no TLS, no upgrade): the same routes, but `/reset`, which is a connection's end and not a stream's. */
+export function http2Server(): TcpServer {
+  // Node's compatibility layer has what is used here of a request and a response.
+  return createHttp2Server((request, response) =>
+    take('http2', request as unknown as IncomingMessage, response as unknown as ServerResponse),
+  )
+}
+
+function take(protocol: 'http' | 'http2', request: IncomingMessage, response: ServerResponse): void {
+  serve(protocol, request, response).catch((error: Error) => {
+    if (response.headersSent) response.destroy(error)
+    else sendJson(response, 500, { error: error.message })
   })
 }
 
-async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function serve(protocol: 'http' | 'http2', request: IncomingMessage, response: ServerResponse): Promise<void> {
   const ends = endsOf(request.socket)
   const path = request.url ?? '/'
   const [, route = '', argument = ''] = path.replace(/\?.*$/s, '').split('/')
@@ -42,7 +54,7 @@ async function serve(request: IncomingMessage, response: ServerResponse): Promis
     return // the peer went away in the middle of its request: not served, nobody to answer
   }
   if (route === 'healthz') return sendText(response, 200, 'ok\n')
-  received.log('http', ends)
+  received.log(protocol, ends)
   if (received.bytes > maxBody) return sendJson(response, 413, { error: `body longer than ${maxBody} bytes` })
   const handle = Object.hasOwn(routes, route) ? routes[route] : undefined
   if (!handle) return sendJson(response, 404, { error: `no such path: ${path}`, paths: ['healthz', ...Object.keys(routes)] })

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { closeSync, constants, existsSync, mkdtempSync, openSync, read, readSync, rmSync, writeSync } from 'node:fs'
@@ -19,9 +20,16 @@ let ports: { http: number; tcp: number; udp: number; path: string }
 const served: ServerLogLine[] = []
 const watchers = new Set<() => void>()
 
+/** Ports of the kernel's choice, sockets in a folder of our own. */
+function environment(name: string): NodeJS.ProcessEnv {
+  const free = ['HTTP', 'HTTP2', 'TCP', 'UDP', 'CLIENT_HALF_CLOSE', 'SERVER_HALF_CLOSE', 'SERVER_FIRST'].map((p) => [`${p}_PORT`, '0'])
+  const sockets = { HTTPBIN_SOCKET: join(dir, `${name}.sock`), SLEEP_SOCKET: join(dir, `${name}-client.sock`) }
+  return { ...process.env, ...Object.fromEntries(free), ...sockets }
+}
+
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'everyhop-httpbin-'))
-  const env = { ...process.env, HTTP_PORT: '0', TCP_PORT: '0', UDP_PORT: '0', HTTPBIN_SOCKET: join(dir, 'httpbin.sock') }
+  const env = environment('httpbin')
   app = spawn(process.execPath, [join(import.meta.dirname, 'main.ts')], { env, stdio: ['ignore', 'pipe', 'inherit'] })
   const listening = Promise.withResolvers<typeof ports>()
   createInterface({ input: app.stdout! }).on('line', (line) => {
@@ -61,6 +69,8 @@ async function http(path: string, body = '', more: object = {}): Promise<{ statu
   return promise
 }
 
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
+
 async function command(line: object | string): Promise<unknown> {
   const socket = connect(ports.path)
   socket.end(typeof line === 'string' ? line : JSON.stringify(line))
@@ -72,7 +82,15 @@ test('/anything tells what was seen, after the log line', async () => {
   const line = await logged('token-anything')
   const peer = `127.0.0.1:${answer.localPort}`
   const local = `127.0.0.1:${ports.http}`
-  expect(line).toEqual({ event: 'served', protocol: 'http', peer, local, body: 'token-anything', bytes: 14 })
+  expect(line).toEqual({
+    event: 'served',
+    protocol: 'http',
+    peer,
+    local,
+    body: 'token-anything',
+    bytes: 14,
+    sha256: sha256('token-anything'),
+  })
   const seen = { peer, local, method: 'POST', path: '/anything?x=1', body: 'token-anything' }
   expect(JSON.parse(answer.body)).toMatchObject({ ...seen, headers: { 'x-test': 'yes' } })
 })
@@ -153,7 +171,8 @@ test('the TCP echo answers at once, and ends its side, logged, only when the pee
   socket.end('second')
   expect(await rest).toBe('second')
   const local = `127.0.0.1:${ports.tcp}`
-  expect(await logged('token-tcp')).toEqual({ event: 'served', protocol: 'tcp', peer, local, body: 'token-tcp second', bytes: 16 })
+  const body = 'token-tcp second'
+  expect(await logged('token-tcp')).toEqual({ event: 'served', protocol: 'tcp', peer, local, body, bytes: 16, sha256: sha256(body) })
 })
 
 test('the TCP echo waits for a peer that writes first and reads later', async () => {
@@ -216,7 +235,7 @@ test('no answer overtakes its log line, even when nobody reads the log', async (
   const fifo = join(dir, 'log')
   execFileSync('mkfifo', [fifo])
   const log = openSync(fifo, constants.O_RDWR)
-  const env = { ...process.env, HTTP_PORT: '0', TCP_PORT: '0', UDP_PORT: '0', HTTPBIN_SOCKET: join(dir, 'slow.sock') }
+  const env = environment('slow')
   const slow = spawn(process.execPath, [join(import.meta.dirname, 'main.ts')], { env, stdio: ['ignore', log, 'inherit'] })
   try {
     const chunk = Buffer.alloc(1 << 16)
@@ -242,7 +261,7 @@ test('no answer overtakes its log line, even when nobody reads the log', async (
 })
 
 test('a bad port in the environment ends with a message', async () => {
-  const env = { ...process.env, HTTP_PORT: '80a', HTTPBIN_SOCKET: join(dir, 'unused.sock') }
+  const env = { ...environment('unused'), HTTP_PORT: '80a' }
   const bad = spawn(process.execPath, [join(import.meta.dirname, 'main.ts')], { env, stdio: ['ignore', 'ignore', 'pipe'] })
   const exited = once(bad, 'exit')
   expect(await text(bad.stderr)).toContain('HTTP_PORT must be a port number from 0 to 65535, is "80a"')

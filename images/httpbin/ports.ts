@@ -2,8 +2,15 @@ import type { AddressInfo, Server, Socket } from 'node:net'
 import type { Certificate, ServerResult } from '../lib/app-protocol.ts'
 import { HboneListener } from './hbone.ts'
 
+/** What the control socket can close and open. */
+interface Openable {
+  readonly number: number
+  open(): Promise<void>
+  close(): Promise<void>
+}
+
 /** A listening TCP port that can be closed (with all its connections) and opened again. */
-class Port {
+export class TcpPort implements Openable {
   readonly #server: Server
   readonly #connections = new Set<Socket>()
   #work: Promise<unknown> = Promise.resolve()
@@ -50,14 +57,13 @@ class Port {
   }
 }
 
-/** The app's TCP ports, as the control socket commands them. */
+/** The app's ports, as the control socket commands them. */
 export class Ports {
-  readonly #ports: Port[] = []
+  readonly #ports: Openable[] = []
   readonly #tunnels = new Map<number, HboneListener>()
 
-  /** Opens a port; 0 lets the kernel choose. Returns its number. */
-  async add(server: Server, number: number): Promise<number> {
-    const port = new Port(server, number)
+  /** Opens a port. Returns its number. */
+  async add(port: Openable): Promise<number> {
     await port.open()
     this.#ports.push(port)
     return port.number

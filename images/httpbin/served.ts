@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { writeSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import type { ServerLogLine } from '../lib/app-protocol.ts'
@@ -11,14 +12,16 @@ export function endsOf(socket: Socket): Pick<ServerLogLine, 'peer' | 'local'> {
   return { peer: endpoint(socket.remoteAddress, socket.remotePort), local: endpoint(socket.localAddress, socket.localPort) }
 }
 
-/** Counts what came and keeps its first bytes, so that an echo of any size needs little memory. */
+/** Counts and digests what came, and keeps its first bytes, so that an echo of any size needs little memory. */
 export class Received {
   bytes = 0
   #head: Buffer[] = []
   #headLength = 0
+  readonly #hash = createHash('sha256')
 
   add(chunk: Buffer): void {
     this.bytes += chunk.length
+    this.#hash.update(chunk)
     if (this.#headLength >= kept) return
     this.#head.push(Buffer.from(chunk.subarray(0, kept - this.#headLength)))
     this.#headLength += chunk.length
@@ -26,7 +29,8 @@ export class Received {
 
   /** Prints the log line; on return the kernel has it, however slow its reader is. */
   log(protocol: ServerLogLine['protocol'], ends: Pick<ServerLogLine, 'peer' | 'local'>): void {
-    const line: ServerLogLine = { event: 'served', protocol, ...ends, body: Buffer.concat(this.#head).toString(), bytes: this.bytes }
+    const body = Buffer.concat(this.#head).toString()
+    const line: ServerLogLine = { event: 'served', protocol, ...ends, body, bytes: this.bytes, sha256: this.#hash.digest('hex') }
     print(`${JSON.stringify(line)}\n`)
   }
 }

@@ -1,60 +1,126 @@
+import type { Socket as UdpSocket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
-import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { connect, isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { addressesOf, askOverTcp, askOverUdp, overUdp, udpSocket } from './app-datagrams.ts'
+import { fault, overHttp, overHttp2, overTcp, type Seen } from './app-exchanges.ts'
 import type { ClientRequest, ClientResult } from './app-protocol.ts'
 import { openTunnel } from './app-tunnel.ts'
 import { unmapped } from './endpoint.ts'
 
 type Phase = NonNullable<ClientResult['error']>['phase']
 
-/** Longest answer that is kept, bytes. */
-const maxAnswer = 64 * 1024 * 1024
+/** Where names are asked for. */
+const dnsPort = 53
 
 /**
- * Does one request over a TCP connection of its own, from the network namespace of this process. Never throws: what goes wrong is in the result.
- * `ok` means: HTTP answered completely with a 2xx status; TCP echoed exactly what was sent and ended.
- * Error codes: Node's own (ECONNREFUSED, ECONNRESET, ENOTFOUND …), ETIMEDOUT for the request's own time-out too, `HTTP_<status>` for another status, EECHO for a wrong or short echo.
+ * Does one request over a connection (or from a socket) of its own, from the network namespace of this process. Never throws: what goes wrong is in the result.
+ * What `ok` means, and the error codes: see ClientResult.
  */
 export async function doRequest(request: ClientRequest): Promise<ClientResult> {
+  const work = new Work(request)
   const startedAt = now()
-  let phase: Phase = 'resolve'
-  let socket: Socket | undefined
-  const seen: Partial<Writable<ClientResult>> = {}
   const timeOut = Promise.withResolvers<never>()
   const timer = setTimeout(
-    () => timeOut.reject(fault('ETIMEDOUT', `no end after ${request.timeoutMs} ms (phase: ${phase})`)),
+    () => timeOut.reject(fault('ETIMEDOUT', `no end after ${request.timeoutMs} ms (phase: ${work.phase})`)),
     request.timeoutMs,
   )
-  const steps = async () => {
-    const { tunnel } = request
-    const [name, port] = tunnel ? partsOf(tunnel.endpoint) : [request.host, request.port]
-    const host = isIP(name) ? name : (await lookup(name)).address
-    phase = 'connect'
-    socket = connect({ host, port, allowHalfOpen: true, noDelay: true })
-    await connected(socket, (port) => {
-      seen.localPort = port
-    })
-    seen.connectedAt = now()
-    Object.assign(seen, ends(socket))
-    if (tunnel) phase = 'tunnel'
-    const carrier = tunnel ? await openTunnel(socket, { ...request, tunnel }) : socket
-    phase = 'request'
-    await (request.protocol === 'http' ? overHttp(carrier, request, seen) : overTcp(carrier, request, seen))
-  }
   try {
-    await Promise.race([steps(), timeOut.promise])
-    return { id: request.id, ok: true, ...seen, startedAt, endedAt: now() }
+    await Promise.race([work.run(), timeOut.promise])
+    return { id: request.id, ok: true, ...work.seen, startedAt, endedAt: now() }
   } catch (error) {
     const { code = 'EUNKNOWN', message } = error as NodeJS.ErrnoException
-    return { id: request.id, ok: false, ...seen, error: { code, message, phase }, startedAt, endedAt: now() }
+    return { id: request.id, ok: false, ...work.seen, error: { code, message, phase: work.phase }, startedAt, endedAt: now() }
   } finally {
     clearTimeout(timer)
-    socket?.destroy()
+    work.end()
   }
 }
 
-type Writable<T> = { -readonly [K in keyof T]: T[K] }
+/** One request under way: what it has found out, how far it is, and what has to be closed. */
+class Work {
+  readonly #request: ClientRequest
+  readonly seen: Seen = {}
+  phase: Phase = 'resolve'
+  readonly #udp: UdpSocket[] = []
+  #tcp: Socket | undefined
+
+  constructor(request: ClientRequest) {
+    this.#request = request
+  }
+
+  async run(): Promise<void> {
+    const { protocol, port, question, body, tunnel } = this.#request
+    if (tunnel) return this.#through(tunnel)
+    const host = await this.#address(this.#request.host)
+    const request = { ...this.#request, host }
+    this.phase = 'connect'
+    if (protocol === 'udp') return overUdp(this.#datagrams(), request, this.seen, () => this.#connected())
+    if (protocol === 'dns') {
+      if (!question) throw fault('EBADREQUEST', 'a dns request needs a question')
+      const ask =
+        question.transport === 'tcp'
+          ? this.#connect(host, port).then((socket) => askOverTcp(socket, question.name, body))
+          : askOverUdp(this.#datagrams(), { host, port }, question.name, body, (localPort) => {
+              this.seen.localPort = localPort
+              this.#connected()
+            })
+      this.seen.answer = await ask
+      addressesOf(this.seen.answer, question.name)
+      return
+    }
+    const socket = await this.#connect(host, port)
+    // The name stays what the server is told it is.
+    const over = { http: overHttp, http2: overHttp2, tcp: overTcp }[protocol]
+    await over(socket, this.#request, this.seen)
+  }
+
+  async #through(tunnel: NonNullable<ClientRequest['tunnel']>): Promise<void> {
+    const [name, port] = partsOf(tunnel.endpoint)
+    const host = await this.#address(name)
+    this.phase = 'connect'
+    const socket = await this.#connect(host, port)
+    this.phase = 'tunnel'
+    const carrier: Duplex = await openTunnel(socket, { ...this.#request, tunnel })
+    this.phase = 'request'
+    await (this.#request.protocol === 'http' ? overHttp : overTcp)(carrier, this.#request, this.seen)
+  }
+
+  async #address(host: string): Promise<string> {
+    const { resolver } = this.#request
+    if (isIP(host)) return host
+    if (resolver === undefined) return (await lookup(host)).address
+    const answer = await askOverUdp(this.#datagrams(), { host: resolver, port: dnsPort }, host, '', () => {})
+    this.seen.answer = answer
+    return addressesOf(answer, host)[0]!
+  }
+
+  #datagrams(): UdpSocket {
+    const socket = udpSocket()
+    this.#udp.push(socket)
+    return socket
+  }
+
+  async #connect(host: string, port: number): Promise<Socket> {
+    this.#tcp = connect({ host, port, allowHalfOpen: true, noDelay: true })
+    await connected(this.#tcp, (port) => {
+      this.seen.localPort = port
+    })
+    Object.assign(this.seen, ends(this.#tcp))
+    this.#connected()
+    return this.#tcp
+  }
+
+  #connected(): void {
+    this.seen.connectedAt = now()
+    this.phase = 'request'
+  }
+
+  end(): void {
+    this.#tcp?.destroy()
+    for (const socket of this.#udp) socket.close()
+  }
+}
 
 /** Wall clock, milliseconds since 1970 with fractions. */
 function now(): number {
@@ -64,10 +130,6 @@ function now(): number {
 function partsOf(endpoint: string): [host: string, port: number] {
   const colon = endpoint.lastIndexOf(':')
   return [endpoint.slice(0, colon), Number(endpoint.slice(colon + 1))]
-}
-
-function fault(code: string, message: string): Error {
-  return Object.assign(new Error(message), { code })
 }
 
 /** Waits for the connection; tells the local port as soon as the kernel has chosen it, so that a refused connection can be found in the captures too. */
@@ -91,44 +153,4 @@ function ends(socket: Socket): Partial<ClientResult> {
   const { localAddress, localPort, remoteAddress, remotePort } = socket
   if (localAddress === undefined || localPort === undefined || remoteAddress === undefined || remotePort === undefined) return {}
   return { localAddress: unmapped(localAddress), localPort, remoteAddress: unmapped(remoteAddress), remotePort }
-}
-
-async function overHttp(socket: Duplex, request: ClientRequest, seen: Partial<Writable<ClientResult>>): Promise<void> {
-  const body = Buffer.from(request.body)
-  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
-  const headers = {
-    host: `${request.host.includes(':') ? `[${request.host}]` : request.host}:${request.port}`,
-    'content-type': 'text/plain',
-    'content-length': body.length,
-    connection: 'close',
-  }
-  // With createConnection and no agent the connection is this request's own.
-  const outgoing = httpRequest({ method: 'POST', path: request.path ?? '/anything', headers, createConnection: () => socket })
-  outgoing.on('error', reject)
-  outgoing.once('response', resolve)
-  outgoing.end(body)
-  const response = await promise
-  seen.status = response.statusCode ?? 0
-  seen.body = (await text(response)).toString()
-  if (seen.status < 200 || seen.status > 299) throw fault(`HTTP_${seen.status}`, `the server answered with status ${seen.status}`)
-}
-
-async function overTcp(socket: Duplex, request: ClientRequest, seen: Partial<Writable<ClientResult>>): Promise<void> {
-  const body = Buffer.from(request.body)
-  socket.end(body)
-  const echo = await text(socket)
-  seen.body = echo.toString()
-  if (!echo.equals(body))
-    throw fault('EECHO', `the connection ended with ${echo.length} bytes echoed, not the ${body.length} that were sent`)
-}
-
-async function text(stream: AsyncIterable<Buffer>): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of stream) {
-    chunks.push(chunk)
-    length += chunk.length
-    if (length > maxAnswer) throw fault('EMSGSIZE', `the answer is longer than ${maxAnswer} bytes`)
-  }
-  return Buffer.concat(chunks)
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseCommand } from './command.ts'
+import { parseCommand } from './app-command.ts'
 
 const good = { id: 'a', protocol: 'http', host: '10.0.0.1', port: 80, body: 'x', timeoutMs: 100 }
 
@@ -14,7 +14,7 @@ test.for([
   ['[1]', '', /not a JSON object/],
   [JSON.stringify({ ...good, id: undefined }), '', /id must be/],
   [JSON.stringify({ ...good, id: 7 }), '', /id must be/],
-  [JSON.stringify({ ...good, protocol: 'udp' }), 'a', /protocol must be "http" or "tcp", is "udp"/],
+  [JSON.stringify({ ...good, protocol: 'sctp' }), 'a', /protocol must be one of http, http2, tcp, udp, dns, is "sctp"/],
   [JSON.stringify({ ...good, host: '' }), 'a', /host must be/],
   [JSON.stringify({ ...good, port: 0 }), 'a', /port must be/],
   [JSON.stringify({ ...good, port: '80' }), 'a', /port must be .* is "80"/],
