@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { modes } from '../redirect/modes.ts'
+import { modeRelease } from '../redirect/modes.ts'
 import type { Log, Redirection } from '../redirect/redirection.ts'
 import { dataplaneModeLabel, isEligible, type Rules } from '../shared/eligibility.ts'
 import type { AddEvent } from '../shared/event.ts'
@@ -20,8 +20,8 @@ const hostTryMs = 2000
 /** An ADD event may be ahead of the watch: so many looks, so far apart. */
 const podTries = 10
 const podTryMs = 10
-/** How long an ADD waits for an agent that is just starting; the plugin gives up after 5 s. */
-const startWaitMs = 4000
+/** An ADD waits for an agent that is just starting this part of the time after which the plugin gives up: so it is told why. */
+const startWait = 0.8
 
 /** The ambient half of the agent: everything but the installation of the plugin. */
 export class Ambient {
@@ -34,14 +34,15 @@ export class Ambient {
   readonly #zds: ZdsServer
   readonly #enroller: Enroller
   readonly #plugin: PluginServer
+  readonly #startWaitMs: number
   readonly #started = Promise.withResolvers<void>()
 
   constructor(config: AgentConfig, api: ClusterApi, log: Log, pluginLog: Log, metrics: Metrics) {
     this.#config = config
     this.#api = api
     this.#log = log
-    const make = modes[config.redirectMode]
-    if (!make) throw new Error(`AMBIENT_REDIRECT_MODE is ${JSON.stringify(config.redirectMode)}: expected ${Object.keys(modes).join(', ')}`)
+    const { make, release } = modeRelease(config.redirectMode, config.release)
+    this.#startWaitMs = release.addTimeoutMs * startWait
     this.#rules = {
       selectors: config.selectors,
       excludeNamespaces: config.excludeNamespaces,
@@ -57,6 +58,7 @@ export class Ambient {
     })
     this.#zds = new ZdsServer({
       path: config.zdsSocket,
+      workloadInfo: release.workloadInfo,
       log,
       snapshot: () => this.#enroller.workloads(),
       onSnapshotTaken: () => this.#enroller.proxyReady(),
@@ -106,7 +108,7 @@ export class Ambient {
   }
 
   async #add(event: AddEvent): Promise<void> {
-    const late = delay(startWaitMs, 'late' as const, { ref: false })
+    const late = delay(this.#startWaitMs, 'late' as const, { ref: false })
     if ((await Promise.race([this.#started.promise, late])) === 'late') throw new Error('the agent is still starting')
     const { PodNamespace: namespace, PodName: name } = event
     for (let attempt = 0; attempt < podTries; attempt++) {

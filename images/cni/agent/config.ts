@@ -1,12 +1,14 @@
 import { parse } from 'yaml'
 import { defaultSelectors, type EnablementSelector } from '../shared/eligibility.ts'
 
-/** The agent's settings. Names of environment variables are upstream's, but for AMBIENT_REDIRECT_MODE. */
+/** The agent's settings. Names of environment variables are upstream's, but for AMBIENT_REDIRECT_MODE and MESH_RELEASE. */
 export interface AgentConfig {
   readonly nodeName: string
   readonly podNamespace: string
   readonly ambientEnabled: boolean
   readonly redirectMode: string
+  /** Whose behaviour is followed. */
+  readonly release: string
   readonly dnsCapture: boolean
   readonly ipv6: boolean
   readonly excludeNamespaces: readonly string[]
@@ -60,6 +62,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): A
     podNamespace: env.POD_NAMESPACE || 'istio-system',
     ambientEnabled: flag('AMBIENT_ENABLED', true),
     redirectMode: env.AMBIENT_REDIRECT_MODE || 'inpod',
+    release: env.MESH_RELEASE || 'today',
     dnsCapture: flag('AMBIENT_DNS_CAPTURE', true),
     ipv6: flag('AMBIENT_IPV6', true),
     excludeNamespaces: (env.EXCLUDE_NAMESPACES ?? 'kube-system')

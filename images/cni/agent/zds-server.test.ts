@@ -26,7 +26,7 @@ afterEach(() => {
 })
 
 function start(more: Partial<ZdsOptions> = {}): void {
-  server = new ZdsServer({ path: join(dir, 's'), log, snapshot: () => [], ...more })
+  server = new ZdsServer({ path: join(dir, 's'), log, workloadInfo: true, snapshot: () => [], ...more })
   server.listen()
 }
 function connect(hello?: Buffer | null): FakeZtunnel {
@@ -42,6 +42,13 @@ async function ready(): Promise<FakeZtunnel> {
 }
 const info = { name: 'p', namespace: 'demo', serviceAccount: 'sa' }
 const workload = (uid: string): ProxyWorkload & { netns: number } => ({ uid, info, netns })
+
+test('in releases that know only UIDs, nothing else is said of a pod', async () => {
+  start({ workloadInfo: false, snapshot: () => [workload('a')] })
+  const z = await ready()
+  await server.add(workload('b'))
+  expect(z.received.flatMap(({ message }) => ('add' in message ? [message.add] : []))).toEqual([{ uid: 'a' }, { uid: 'b' }])
+})
 
 test('the snapshot: pods with their namespace, keep for those without, then its end', async () => {
   let taken = 0

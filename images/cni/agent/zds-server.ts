@@ -13,6 +13,8 @@ export interface ProxyWorkload {
 
 export interface ZdsOptions {
   readonly path: string
+  /** Proxies are told whose the UID is. */
+  readonly workloadInfo: boolean
   readonly log: Log
   /** All pods that a new proxy must be told of. */
   readonly snapshot: () => readonly ProxyWorkload[]
@@ -45,7 +47,7 @@ export class ZdsServer {
   async add(workload: ProxyWorkload & { readonly netns: number }): Promise<void> {
     const newest = this.#connections.at(-1)
     if (!newest) throw new Error('no ztunnel connection')
-    await newest.request({ add: { uid: workload.uid, workloadInfo: workload.info } }, workload.netns)
+    await newest.request(this.#add(workload), workload.netns)
   }
 
   /** Tells all proxies. Who is gone or does not answer needs no telling: it is dropped. */
@@ -80,10 +82,15 @@ export class ZdsServer {
     )
   }
 
+  #add({ uid, info }: ProxyWorkload): WorkloadRequest {
+    return { add: this.#options.workloadInfo ? { uid, workloadInfo: info } : { uid } }
+  }
+
   async #snapshot(connection: ZdsConnection): Promise<void> {
     // The whole snapshot is queued at once: what is added meanwhile comes after it.
-    const told = this.#options.snapshot().map(async ({ uid, info, netns }) => {
-      const message: WorkloadRequest = netns === undefined ? { keep: { uid } } : { add: { uid, workloadInfo: info } }
+    const told = this.#options.snapshot().map(async (workload) => {
+      const { uid, netns } = workload
+      const message: WorkloadRequest = netns === undefined ? { keep: { uid } } : this.#add(workload)
       try {
         await connection.request(message, netns)
       } catch (error) {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { addTimeoutVariable } from '../shared/event.ts'
 import { add, pluginConf } from './add.ts'
 import { PluginLog } from './log.ts'
 import { addResult, errorResult, type Invocation, readInvocation, readVerb, versionResult } from './protocol.ts'
@@ -12,7 +13,7 @@ async function invoke(invocation: Invocation): Promise<unknown> {
   if (invocation.verb === 'STATUS') return undefined
   const log = new PluginLog(conf.runDirectory, conf.logLevel)
   try {
-    await add(invocation, conf, log)
+    await add(invocation, conf, Number(process.env[addTimeoutVariable] ?? 5000), log)
     return addResult(invocation.conf)
   } catch (error) {
     const { K8S_POD_NAMESPACE: namespace, K8S_POD_NAME: name } = invocation.args

@@ -1,17 +1,27 @@
 import { InpodRedirection } from './inpod/inpod.ts'
-import type { Log, Redirection } from './redirection.ts'
+import { inpodReleases } from './inpod/releases.ts'
+import type { AgentRelease, Redirection, RedirectionOptions } from './redirection.ts'
 
-/** What a mode may need from the agent's environment. */
-export interface RedirectionOptions {
-  readonly host: string
-  readonly dnsCapture: boolean
-  readonly ipv6: boolean
-  readonly probeAddress: { readonly v4?: string | undefined; readonly v6?: string | undefined }
-  readonly forceBackend?: string | undefined
-  readonly log: Log
+/** A mode in one of its releases. */
+export interface ModeRelease {
+  readonly release: AgentRelease
+  readonly make: (options: RedirectionOptions) => Redirection
 }
 
-/** The modes by the value of AMBIENT_REDIRECT_MODE: the only place that knows them by name. */
-export const modes: Readonly<Record<string, (options: RedirectionOptions) => Redirection>> = {
-  inpod: (options) => new InpodRedirection(options),
+/** The modes by the value of AMBIENT_REDIRECT_MODE, and the releases of each by that of MESH_RELEASE: the only place that knows them by name. */
+const modes: Readonly<Record<string, Readonly<Record<string, ModeRelease>>>> = {
+  inpod: each(inpodReleases, (release) => ({ release, make: (options) => new InpodRedirection({ ...options, release }) })),
+}
+
+/** @throws Error that names the modes, or the releases of the mode, that there are */
+export function modeRelease(mode: string, release: string): ModeRelease {
+  const releases = modes[mode]
+  if (!releases) throw new Error(`AMBIENT_REDIRECT_MODE is ${JSON.stringify(mode)}: expected ${Object.keys(modes).join(', ')}`)
+  const found = releases[release]
+  if (!found) throw new Error(`MESH_RELEASE is ${JSON.stringify(release)}: mode ${mode} has ${Object.keys(releases).join(', ')}`)
+  return found
+}
+
+function each<T, U>(record: Readonly<Record<string, T>>, to: (value: T) => U): Readonly<Record<string, U>> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, to(value)]))
 }

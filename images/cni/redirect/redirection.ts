@@ -34,6 +34,26 @@ export interface Redirection {
   reconcileHost(pods: readonly Omit<RedirectedPod, 'netns'>[], complete: boolean): Promise<void>
 }
 
+/** What any mode's release says to the rest of the agent. */
+export interface AgentRelease {
+  /** A proxy is told a pod's name, namespace and service account too, not only its UID. */
+  readonly workloadInfo: boolean
+  /** How long the plugin waits for the answer to an ADD. */
+  readonly addTimeoutMs: number
+}
+
+/** What a mode may need from the agent's environment. */
+export interface RedirectionOptions {
+  /** The node's own network namespace. */
+  readonly host: string | number
+  readonly dnsCapture: boolean
+  readonly ipv6: boolean
+  readonly probeAddress?: { readonly v4?: string | undefined; readonly v6?: string | undefined }
+  /** FORCE_IPTABLES_BINARY. */
+  readonly forceBackend?: string | undefined
+  readonly log: Log
+}
+
 export interface Log {
   debug(message: string, fields?: Record<string, unknown>): void
   info(message: string, fields?: Record<string, unknown>): void

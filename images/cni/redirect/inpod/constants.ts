@@ -20,7 +20,6 @@ export const postroutingChain = 'ISTIO_POSTRT'
 
 /** Node addresses that the kubelet's probes are given, so that pods let them by (environment HOST_PROBE_SNAT_IP, HOST_PROBE_SNAT_IPV6). */
 export const defaultProbeAddress = { v4: '169.254.7.127', v6: 'fd16:9254:7127:1337:ffff:ffff:ffff:ffff' } as const
-export const probeSet = { v4: 'istio-inpod-probes-v4', v6: 'istio-inpod-probes-v6' } as const
 
 export const loopback = { v4: '127.0.0.1/32', v6: '::1/128' } as const
 export const prefixLength = { v4: 32, v6: 128 } as const

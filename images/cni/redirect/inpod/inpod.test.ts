@@ -1,28 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { memoryLog, type TestNamespace, testNamespace } from '../../testing/namespace.ts'
+import { chains } from '../../testing/save.ts'
 import { tryIn } from '../command.ts'
 import type { RedirectedPod } from '../redirection.ts'
 import { flushConntrack } from './conntrack.ts'
 import { InpodRedirection } from './inpod.ts'
+import { inpodReleases } from './releases.ts'
 
 const golden = (name: string) => readFileSync(new URL(`../../fixtures/inpod/${name}`, import.meta.url), 'utf8')
-
-/** Rules by table and chain, in order, of the tables that mention ISTIO. Order of tables and counters of chains differ between machines. */
-function chains(save: string): Record<string, string[]> {
-  const out: Record<string, string[]> = {}
-  let table = ''
-  for (const line of save.split('\n')) {
-    if (line.startsWith('*')) table = line.slice(1)
-    else if (/^:ISTIO_/.test(line)) out[`${table} ${line.slice(1).split(' ')[0]}`] = []
-    else if (line.startsWith('-A ')) {
-      const [, chain, spec] = /^-A (\S+) (.*)$/.exec(line)!
-      const key = `${table} ${chain}`
-      out[key] = [...(out[key] ?? []), spec!]
-    }
-  }
-  return out
-}
 
 let node: TestNamespace
 let pod: TestNamespace
@@ -47,7 +33,7 @@ const about = (more: Partial<RedirectedPod> = {}): RedirectedPod => ({
   ...more,
 })
 const inpod = (more: { dnsCapture?: boolean; ipv6?: boolean } = {}) =>
-  new InpodRedirection({ host: node.fd, dnsCapture: true, ipv6: true, log, ...more })
+  new InpodRedirection({ host: node.fd, dnsCapture: true, ipv6: true, release: inpodReleases.today, log, ...more })
 
 async function kernelState() {
   const [v4, v6, rule4, rule6, route4, route6] = await Promise.all([

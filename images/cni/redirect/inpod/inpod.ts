@@ -1,23 +1,17 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { inNetns } from '../../../lib/netns.ts'
-import { type Netns, settle } from '../command.ts'
-import type { Log, RedirectedPod, Redirection } from '../redirection.ts'
+import { settle } from '../command.ts'
+import type { RedirectedPod, Redirection, RedirectionOptions } from '../redirection.ts'
 import { flushConntrack } from './conntrack.ts'
 import { defaultProbeAddress, type Family } from './constants.ts'
 import { detectBackend, Iptables } from './iptables.ts'
 import { ProbeSets } from './probe-sets.ts'
+import { type InpodRelease, inpodReleases } from './releases.ts'
 import { addRoutes, hasRule, removeRoutes } from './routes.ts'
-import { hostRules, isHostChain, isPodChain, type PodRuleOptions, podRules } from './rules.ts'
+import { hostRules, isHostChain, isPodChain, type PodRuleOptions, type Rule } from './rules.ts'
 
-export interface InpodOptions {
-  /** The node's own network namespace. */
-  readonly host: Netns
-  readonly dnsCapture: boolean
-  readonly ipv6: boolean
-  readonly probeAddress?: { readonly v4?: string | undefined; readonly v6?: string | undefined }
-  /** FORCE_IPTABLES_BINARY. */
-  readonly forceBackend?: string | undefined
-  readonly log: Log
+export interface InpodOptions extends RedirectionOptions {
+  readonly release: InpodRelease
 }
 
 /** In-pod mode: rules and policy routing inside each pod; on the node only what lets the kubelet's probes through. */
@@ -29,14 +23,17 @@ export class InpodRedirection implements Redirection {
 
   constructor(options: InpodOptions) {
     this.#options = options
-    this.#sets = new ProbeSets(options.host)
+    const all = Object.values(inpodReleases).flatMap((r: InpodRelease) => Object.values(r.probeSets))
+    this.#sets = new ProbeSets(options.host, options.release.probeSets, all)
   }
 
   async setupHost(): Promise<void> {
     await this.#sets.create()
     const { host } = this.#options
     for (const tables of await this.#usable())
-      await tables.ensure(host, await tables.read(host), hostRules(tables.family, this.#probeAddress(tables.family)), isHostChain)
+      await tables.ensure(host, await tables.read(host), this.#hostRules(tables.family), isHostChain)
+    // Those of another release, to which no rule refers any more.
+    await this.#sets.dropOthers()
   }
 
   async teardownHost(): Promise<void> {
@@ -83,9 +80,12 @@ export class InpodRedirection implements Redirection {
       throw new Error(
         `pod ${pod.namespace}/${pod.name} has the address ${uncaptured}, but IPv6 cannot be captured on this node: ${this.#noIpv6}`,
       )
-    const settings = podSettings(pod, this.#options.dnsCapture)
-    const wanted = (tables: Iptables) => podRules({ ...settings, family: tables.family, probeAddress: this.#probeAddress(tables.family) })
-    const routes = routed(pod.netns, usable)
+    const { release } = this.#options
+    const settings = this.#settings(pod)
+    const captured = (tables: Iptables) => release.families.includes(tables.family)
+    const wanted = (tables: Iptables): Rule[] =>
+      captured(tables) ? release.podRules({ ...settings, family: tables.family, probeAddress: this.#probeAddress(tables.family) }) : []
+    const routes = routed(pod.netns, usable.filter(captured))
     const reading = settle(usable.map((tables) => tables.read(pod.netns)))
     const routing = settle(routes.map((family) => addRoutes(pod.netns, family)))
     await settle<unknown>([reading, routing])
@@ -93,8 +93,22 @@ export class InpodRedirection implements Redirection {
     const before = await settle(usable.map((tables, i) => tables.ensure(pod.netns, saved[i]!, wanted(tables), isPodChain)))
     if (before.some((d) => d.missing.length > 0)) flushConntrack(pod.netns)
     if (before.every((d) => d.equal)) return 'intact'
+    // What another release captured and this one does not.
+    const former = usable.filter((tables, i) => !captured(tables) && before[i]!.residue)
+    await settle(routed(pod.netns, former).map((family) => removeRoutes(pod.netns, family)))
     if (before.every((d) => !d.residue)) this.#options.log.debug('Clean-state detected, new iptables are needed', { uid: pod.uid })
     return 'repaired'
+  }
+
+  #settings(pod: RedirectedPod): PodSettings {
+    const { release, dnsCapture } = this.#options
+    return release.podSettings ? podSettings(pod, dnsCapture) : { dnsCapture, bypassInbound: false, rerouteInterfaces: [] }
+  }
+
+  #hostRules(family: Family): Rule[] {
+    const { probeSets, hostJumpFirst } = this.#options.release
+    const set = probeSets[family]
+    return set ? hostRules(set, this.#probeAddress(family), hostJumpFirst) : []
   }
 
   #probeAddress(family: Family): string {
@@ -111,7 +125,7 @@ export class InpodRedirection implements Redirection {
   }
 
   async #detect(): Promise<readonly Iptables[]> {
-    const { host, forceBackend, ipv6, log } = this.#options
+    const { host, forceBackend, ipv6, release, log } = this.#options
     const backend = await detectBackend(host, forceBackend)
     const v4 = new Iptables('v4', backend)
     const broken = await v4.unusable(host)
@@ -126,17 +140,17 @@ export class InpodRedirection implements Redirection {
     }
     const v6 = new Iptables('v6', backend)
     this.#noIpv6 = await v6.unusable(host)
-    if (!this.#noIpv6) return [v4, v6]
-    log.warn(`no IPv6 rules, pods with IPv6 addresses will be refused: ${this.#noIpv6}`)
-    return [v4]
+    const usable = this.#noIpv6 ? [v4] : [v4, v6]
+    if (!release.families.includes('v6')) this.#noIpv6 = 'the release that is followed (MESH_RELEASE) captures IPv4 only'
+    if (this.#noIpv6) log.warn(`no IPv6 rules, pods with IPv6 addresses will be refused: ${this.#noIpv6}`)
+    return usable
   }
 }
 
+type PodSettings = Pick<PodRuleOptions, 'dnsCapture' | 'bypassInbound' | 'rerouteInterfaces'>
+
 /** What annotations and labels of a pod change in its rules. */
-export function podSettings(
-  pod: Pick<RedirectedPod, 'annotations' | 'labels'>,
-  dnsCapture: boolean,
-): Pick<PodRuleOptions, 'dnsCapture' | 'bypassInbound' | 'rerouteInterfaces'> {
+function podSettings(pod: Pick<RedirectedPod, 'annotations' | 'labels'>, dnsCapture: boolean): PodSettings {
   const value = (key: string) => pod.annotations[key] ?? pod.labels[key]
   const dns = value('ambient.istio.io/dns-capture')
   return {

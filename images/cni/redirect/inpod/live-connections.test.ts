@@ -4,6 +4,7 @@ import { AF_INET, SOCK_STREAM } from '../../../lib/libc.ts'
 import { socketInNetns } from '../../../lib/netns.ts'
 import { memoryLog, testNamespace } from '../../testing/namespace.ts'
 import { InpodRedirection } from './inpod.ts'
+import { inpodReleases } from './releases.ts'
 
 test('a connection from before the enrolment does not go on in plaintext, even where conntrack was active already', async () => {
   const [node, pod] = await Promise.all([testNamespace(), testNamespace()])
@@ -18,7 +19,7 @@ test('a connection from before the enrolment does not go on in plaintext, even w
     ['ip', 'link', 'set', 'veth0', 'up'],
   ])
     await node.run(...argv)
-  const redirection = new InpodRedirection({ host: node.fd, dnsCapture: true, ipv6: true, log: memoryLog() })
+  const redirection = new InpodRedirection({ host: node.fd, dnsCapture: true, ipv6: true, release: inpodReleases.today, log: memoryLog() })
   const about = { uid: 'u', namespace: 'demo', name: 'p', netns: pod.fd, ips: ['10.244.1.5'], labels: {}, annotations: {} }
   const server = createServer((s) => s.on('error', () => {}).pipe(s))
   let client: Socket | undefined

@@ -6,7 +6,7 @@ const rule = `fwmark ${replyMark} pref ${replyRulePriority} lookup ${replyTable}
 
 // The answers of iproute2 to "it is there already" and "it is not there".
 const exists = /^RTNETLINK answers: File exists$/
-const absent = /^(RTNETLINK answers: (No such file or directory|No such process)|Error: ipv[46]: FIB table does not exist\.)$/
+const absent = /^(RTNETLINK answers: (No such file or directory|No such process)|Error: (ipv[46]: )?FIB table does not exist\.)$/
 
 /** Packets that carry the reply mark are delivered locally: route first, rule second, as upstream. Idempotent. */
 export async function addRoutes(netns: Netns, family: Family): Promise<void> {

@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { hostRules, isHostChain, isPodChain, podRules } from './rules.ts'
+import { redirectRules } from './redirect-rules.ts'
+import { hostRules, isHostChain, isPodChain } from './rules.ts'
 import { canonical, compare, parseSave, removeText, replaceText } from './ruleset.ts'
 
 const golden = (name: string) => readFileSync(new URL(`../../fixtures/inpod/${name}`, import.meta.url), 'utf8')
 const options = { dnsCapture: true, bypassInbound: false, rerouteInterfaces: [] }
-const v4 = podRules({ ...options, family: 'v4', probeAddress: '169.254.7.127' })
-const v6 = podRules({ ...options, family: 'v6', probeAddress: 'fd16:9254:7127:1337:ffff:ffff:ffff:ffff' })
+const v4 = redirectRules({ ...options, family: 'v4', probeAddress: '169.254.7.127' })
+const v6 = redirectRules({ ...options, family: 'v6', probeAddress: 'fd16:9254:7127:1337:ffff:ffff:ffff:ffff' })
 
 describe('compare', () => {
   test.each([
@@ -54,7 +55,7 @@ describe('compare', () => {
   })
 
   test('on the node the jump must be first', () => {
-    const rules = hostRules('v4', '169.254.7.127')
+    const rules = hostRules('istio-inpod-probes-v4', '169.254.7.127', true)
     const save = (first: string, second: string) =>
       parseSave(`*nat\n:POSTROUTING ACCEPT [0:0]\n:ISTIO_POSTRT - [0:0]\n${first}\n${second}\n-A ISTIO_POSTRT ${rules[1]!.spec}\nCOMMIT\n`)
     const [ours, theirs] = ['-A POSTROUTING -j ISTIO_POSTRT', '-A POSTROUTING -j KUBE-POSTROUTING']
