@@ -31,5 +31,5 @@ test('one byte at a time is enough, and what is missing at the end is known', ()
 
 test('a stream that is no frames is refused at once, not waited for', () => {
   expect(() => new FrameDecoder().push(Buffer.from('Hello, this is a program that talks\n'))).toThrow(FrameError)
-  expect(() => new FrameDecoder().push(Buffer.from([0, 0, 0, 0, 11]))).toThrow('kind 11')
+  expect(() => new FrameDecoder().push(Buffer.from([0, 0, 0, 0, 13]))).toThrow('kind 13')
 })

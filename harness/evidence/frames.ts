@@ -13,6 +13,8 @@ export const frameKind = {
   markers: 8,
   snapshot: 9,
   reply: 10,
+  sightings: 11,
+  loads: 12,
 } as const
 export type FrameKind = (typeof frameKind)[keyof typeof frameKind]
 
@@ -63,7 +65,7 @@ export class FrameDecoder {
       const all = this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces)
       const length = all.readUInt32LE(0)
       const kind = all[4]!
-      if (kind < 1 || kind > 10 || length > maxPayload)
+      if (kind < 1 || kind > 12 || length > maxPayload)
         throw new FrameError(`not a collector's frame: kind ${kind}, ${length} bytes (does something else print on its stdout?)`)
       this.#need = frameHeader + length
       this.#pieces = [all]

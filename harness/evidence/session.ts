@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import type { ClusterNode } from '../../clusters/cluster.ts'
 import type { ClientRequest, ClientResult, ServerCommand, ServerResult } from '../../images/lib/app-protocol.ts'
+import type { LoadCommand, LoadEnd } from '../../images/lib/load-protocol.ts'
 import type { CollectorCommand, CollectorReply, PodReference } from './protocol.ts'
 import { type EvidenceListener, EvidenceWriter } from './writer.ts'
 
@@ -123,6 +124,24 @@ export class CollectorSession implements AsyncDisposable {
   /** Tells a pod's httpbin to open or close a port. */
   async server(command: ServerCommand, pod: { readonly uid: string }): Promise<ServerResult> {
     return (await this.#send({ do: 'server', command, pod })) as ServerResult
+  }
+
+  /**
+   * From now on flows of these clients are a load's: left out of packets, traces, conntrack events and sockets, in all watched namespaces.
+   * @param clients IPv4 addresses; none: everything is watched again
+   * @param search their packets are read, not written: each token that begins so is told once for each device where it is readable
+   */
+  async spare(clients: readonly string[], search?: string): Promise<void> {
+    await this.#send({ do: 'spare', clients, search })
+  }
+
+  /** Has a pod's sleep make a load, until it is told to end; the lines are in `loads.jsonl` as they are made. */
+  async load(load: LoadCommand, pod: { readonly uid: string }): Promise<LoadEnd> {
+    return (await this.#send({ do: 'load', load, pod })) as LoadEnd
+  }
+
+  async endLoad(load: string, pod: { readonly uid: string }): Promise<void> {
+    await this.#send({ do: 'end-load', stop: { id: `end ${load}`, stop: load }, pod })
   }
 
   /** Last evidence, own rules removed, process ended. Safe to call twice, and when it is gone already. */

@@ -14,6 +14,8 @@ const files: Partial<Record<FrameKind, string>> = {
   [frameKind.stats]: 'stats.jsonl',
   [frameKind.interfaces]: 'interfaces.jsonl',
   [frameKind.markers]: 'markers.jsonl',
+  [frameKind.sightings]: 'sightings.jsonl',
+  [frameKind.loads]: 'loads.jsonl',
 }
 
 /** Whole lines (or packet blocks) of one kind, as they were appended to their file. */

@@ -1,5 +1,6 @@
 import { closeSync, statSync } from 'node:fs'
 import { doRequest } from '../../../images/lib/app-client.ts'
+import type { LoadEnd } from '../../../images/lib/load-protocol.ts'
 import { frameKind } from '../frames.ts'
 import { type CollectorCommand, netnsLabel, nodeLabel, type PodReference } from '../protocol.ts'
 import { nowMicros } from './clock.ts'
@@ -9,10 +10,11 @@ import { checkMarker } from './marker.ts'
 import type { Output } from './output.ts'
 import { defaultRing, type RingSize } from './packet-ring.ts'
 import { PacketFile } from './packets.ts'
-import { relayCommand, relayRequest } from './relay.ts'
+import { relayCommand, relayEndOfLoad, relayLoad, relayRequest } from './relay.ts'
 import { takeSnapshot } from './snapshot.ts'
+import { addressNumber } from './socket-filter.ts'
 import { bounded, runTool } from './tools.ts'
-import { removeTraceRules, traceRules } from './trace-rules.ts'
+import { removeTraceRules, spareRules, traceRules } from './trace-rules.ts'
 import { WatchedNetns } from './watched-netns.ts'
 
 /** Mostly they wait for the kernel (a grace period each), so more than there are processors. */
@@ -30,6 +32,7 @@ export class Collector {
   readonly #logs: Logs
   readonly #watched = new Map<string, WatchedNetns>()
   #ztunnel: string | undefined
+  #spared: { readonly clients: readonly string[]; readonly search?: string | undefined } = { clients: [] }
   /** Commands that change what is watched, or go through all of it, one after the other. */
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -57,6 +60,12 @@ export class Collector {
         return command.pod ? relayRequest(command.request, command.pod.uid) : doRequest(command.request)
       case 'server':
         return relayCommand(command.command, command.pod.uid)
+      case 'spare':
+        return this.#inTurn(() => this.#spare(command))
+      case 'load':
+        return this.#load(command)
+      case 'end-load':
+        return relayEndOfLoad(command.stop, command.pod.uid)
       default:
         throw new Error(`unknown command ${JSON.stringify((command as { do: unknown }).do)}`)
     }
@@ -110,6 +119,7 @@ export class Collector {
       netns.watchLegacy()
       // After the streams are open: what the rules select is read from the first packet on.
       await nft(netns, traceRules()).catch(() => nft(netns, removeTraceRules() + traceRules()))
+      if (this.#spared.clients.length > 0) await this.#spareIn(netns)
       netns.ready()
     } catch (error) {
       netns.close()
@@ -132,6 +142,27 @@ export class Collector {
       }
     })
     await bounded(nftAtOnce, jobs)
+  }
+
+  async #spare({ clients, search }: { readonly clients: readonly string[]; readonly search?: string | undefined }): Promise<void> {
+    for (const client of clients) addressNumber(client)
+    this.#spared = { clients, search }
+    await bounded(
+      nftAtOnce,
+      Array.from(this.#watched.values(), (netns) => () => this.#spareIn(netns)),
+    )
+  }
+
+  async #spareIn(netns: WatchedNetns): Promise<void> {
+    const { clients, search } = this.#spared
+    await nft(netns, spareRules(clients))
+    netns.spare(clients.length === 0 ? undefined : { clients: clients.map(addressNumber), ...(search === undefined ? {} : { search }) })
+  }
+
+  async #load({ load, pod }: Extract<CollectorCommand, { do: 'load' }>): Promise<LoadEnd> {
+    const end = await relayLoad(load, (answer) => this.#output.line(frameKind.loads, answer), pod.uid)
+    this.#output.line(frameKind.loads, end)
+    return end
   }
 
   async #mark(marker: string): Promise<void> {

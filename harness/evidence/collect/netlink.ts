@@ -15,6 +15,7 @@ import {
 } from '../../../images/lib/libc.ts'
 import { inNetns } from '../../../images/lib/netns.ts'
 import { watchReadable } from '../../../images/lib/poll.ts'
+import { type Program, setFilter } from './socket-filter.ts'
 
 /** Netlink protocols (include/uapi/linux/netlink.h). */
 export const NETLINK_ROUTE = 0
@@ -70,6 +71,11 @@ export class NetlinkSocket {
   /** Calls `onReadable` when there is something to drain(), until close(). */
   watch(onReadable: () => void): void {
     this.#stop = watchReadable(this.#fd, onReadable)
+  }
+
+  /** Leaves messages out before they are queued; undefined: none any more. */
+  filter(program: Program | undefined): void {
+    setFilter(this.#fd, program)
   }
 
   /** Hands over all that is queued now, or the messages of at most `limit` reads: what is left wakes the watcher again. */

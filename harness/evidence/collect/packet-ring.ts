@@ -2,6 +2,7 @@ import koffi from 'koffi'
 import { AF_PACKET, c, check, int32, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW, SystemError } from '../../../images/lib/libc.ts'
 import { inNetns } from '../../../images/lib/netns.ts'
 import { watchReadable } from '../../../images/lib/poll.ts'
+import { type Program, setFilter } from './socket-filter.ts'
 
 // include/uapi/linux/if_packet.h
 const SOL_PACKET = 263
@@ -135,6 +136,11 @@ export class PacketRing {
       this.#block = (this.#block + 1) % this.#size.blocks
       onBlock()
     }
+  }
+
+  /** Leaves packets out before they need room; undefined: none any more. */
+  filter(program: Program | undefined): void {
+    setFilter(this.#fd, program)
   }
 
   /** Packets that found no room since this was last asked. */

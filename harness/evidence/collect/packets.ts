@@ -1,9 +1,11 @@
 import { frameKind } from '../frames.ts'
 import { PcapngWriter } from '../pcapng-write.ts'
 import type { Interfaces } from './interfaces.ts'
+import { LoadSearch, type Spared } from './load-search.ts'
 import { markerInPacket } from './marker.ts'
 import type { Output } from './output.ts'
 import { PacketRing, type RingPacket, type RingSize } from './packet-ring.ts'
+import { withoutPackets } from './socket-filter.ts'
 
 const LINKTYPE_ETHERNET = 1
 const LINKTYPE_RAW = 101
@@ -56,6 +58,7 @@ export class Packets {
   readonly #file: PacketFile
   readonly #output: Output
   readonly #onMarker: (marker: string) => void
+  #search: LoadSearch | undefined
 
   /** @param label name of the namespace in the bundle */
   constructor(
@@ -81,13 +84,23 @@ export class Packets {
     const markers: string[] = []
     this.#ring.drain(
       (packet) => {
-        this.#file.add(this.#netns, this.#interfaces.name(packet.ifindex), packet)
+        const dev = this.#interfaces.name(packet.ifindex)
+        if (this.#search?.take(packet, dev) !== 'read') this.#file.add(this.#netns, dev, packet)
         const marker = packet.direction === 'in' ? markerInPacket(packet.data) : undefined
         if (marker !== undefined) markers.push(marker)
       },
       () => this.#file.flush(),
     )
     for (const marker of markers) this.#onMarker(marker)
+  }
+
+  /** Leaves the packets of these flows out, or reads them without writing them down; undefined: all are written. */
+  spare(spared: Spared | undefined): void {
+    // What is in the ring came before.
+    this.drain()
+    this.#search =
+      spared?.search === undefined ? undefined : new LoadSearch(this.#netns, { ...spared, search: spared.search }, this.#output)
+    this.#ring.filter(spared && !this.#search ? withoutPackets(spared.clients) : undefined)
   }
 
   takeLost(): number {

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { controlDirectory, relayCommand, relayRequest } from './relay.ts'
+import { controlDirectory, relayCommand, relayEndOfLoad, relayLoad, relayRequest } from './relay.ts'
 
 let root: string
 let directory: string
@@ -48,4 +48,34 @@ test('a command goes to httpbin; what is wrong is told with the path', async () 
   await app('sleep.sock', () => '')
   await expect(relayRequest(request, uid, directory)).rejects.toThrow('sleep.sock: closed before it answered r1')
   await expect(relayRequest(request, uid, '/nowhere')).rejects.toThrow("ENOENT: no such file or directory, open '/nowhere'")
+})
+
+const options = {
+  mark: 'markmark',
+  host: '10.0.0.1',
+  port: 80,
+  connections: 'new',
+  everyMs: 10,
+  atOnce: 5,
+  least: 2,
+  timeoutMs: 100,
+} as const
+
+test("a load's lines come as they are made, cut anywhere; its last one ends it", async () => {
+  const lines = [
+    { load: 'l', seq: 0 },
+    { load: 'l', seq: 1 },
+    { id: 'l', load: 'l', ok: true, sent: 2 },
+  ]
+  const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('')
+  await app('sleep.sock', () => text)
+  const seen: object[] = []
+  expect(await relayLoad({ id: 'l', load: options }, (line) => seen.push(line), uid, directory)).toEqual(lines[2])
+  expect(seen).toEqual(lines.slice(0, 2))
+})
+
+test('a load that cannot begin, or is not there to be ended, is told with the reason', async () => {
+  await app('sleep.sock', (line) => `${JSON.stringify({ id: JSON.parse(line).id, ok: false, error: 'because' })}\n`)
+  await expect(relayLoad({ id: 'l', load: options }, () => {}, uid, directory)).rejects.toThrow('sleep: because')
+  await expect(relayEndOfLoad({ id: 's', stop: 'l' }, uid, directory)).rejects.toThrow('sleep: because')
 })

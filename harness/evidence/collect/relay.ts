@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { basename } from 'node:path'
 import type { ClientRequest, ClientResult, ServerCommand, ServerResult } from '../../../images/lib/app-protocol.ts'
 import { clientSocket, serverSocket } from '../../../images/lib/app-protocol.ts'
+import type { LoadAnswer, LoadCommand, LoadEnd, StopCommand } from '../../../images/lib/load-protocol.ts'
 
 /** Where the kubelet keeps a pod's emptyDir `control`, which holds the apps' sockets. */
 export function controlDirectory(uid: string): string {
@@ -19,8 +20,41 @@ export function relayCommand(command: ServerCommand, uid: string, directory = co
   return exchange<ServerResult>(directory, basename(serverSocket), command, 5000)
 }
 
-/** One line there, one line back, over a connection of its own. */
-async function exchange<T>(directory: string, name: string, command: { readonly id: string }, timeoutMs: number): Promise<T> {
+/**
+ * Has a pod's sleep app make a load; resolves with its last line when it has ended.
+ * @param onAnswer told of each request when it has ended
+ */
+export async function relayLoad(
+  load: LoadCommand,
+  onAnswer: (answer: LoadAnswer) => void,
+  uid: string,
+  directory = controlDirectory(uid),
+): Promise<LoadEnd> {
+  // Between two lines no more time passes than one request may take.
+  const silence = load.load.timeoutMs + load.load.everyMs + 10_000
+  return told(
+    await exchange<LoadEnd & { error?: string }>(directory, basename(clientSocket), load, silence, (line) => onAnswer(line as LoadAnswer)),
+  )
+}
+
+/** Tells a load that it may end. */
+export async function relayEndOfLoad(stop: StopCommand, uid: string, directory = controlDirectory(uid)): Promise<void> {
+  told(await exchange<{ ok: boolean; error?: string }>(directory, basename(clientSocket), stop, 5000))
+}
+
+function told<T extends { ok: boolean; error?: string }>(answer: T): T {
+  if (!answer.ok) throw new Error(`sleep: ${answer.error}`)
+  return answer
+}
+
+/** One line there, one line back, over a connection of its own; lines before the one with the command's id go to `onLine`. */
+async function exchange<T>(
+  directory: string,
+  name: string,
+  command: { readonly id: string },
+  timeoutMs: number,
+  onLine?: (line: unknown) => void,
+): Promise<T> {
   const path = `${directory}/${name}`
   // The path is longer than a socket address may be (107 bytes): go through the open folder.
   const folder = openSync(directory, 'r')
@@ -29,16 +63,19 @@ async function exchange<T>(directory: string, name: string, command: { readonly 
   const fail = (reason: string) => reject(new Error(`${path}: ${reason}`))
   socket.setTimeout(timeoutMs, () => fail(`no answer to ${command.id} within ${timeoutMs} ms`))
   socket.on('error', (error) => fail(error.message))
-  let answer = ''
+  let rest = ''
   socket.setEncoding('utf8')
   socket.on('data', (chunk: string) => {
-    answer += chunk
-    const end = answer.indexOf('\n')
-    if (end < 0) return
-    try {
-      resolve(JSON.parse(answer.slice(0, end)) as T)
-    } catch {
-      fail(`not a line of JSON: ${answer.slice(0, 200)}`)
+    const lines = (rest + chunk).split('\n')
+    rest = lines.pop()!
+    for (const line of lines) {
+      try {
+        const value = JSON.parse(line) as { id?: string }
+        if (onLine && value.id !== command.id) onLine(value)
+        else resolve(value as T)
+      } catch {
+        fail(`not a line of JSON: ${line.slice(0, 200)}`)
+      }
     }
   })
   socket.on('close', () => fail(`closed before it answered ${command.id}`))

@@ -2,6 +2,7 @@ import { AF_INET, AF_INET6, c, check, SOCK_STREAM, SOL_SOCKET } from '../../../i
 import { socketInNetns } from '../../../images/lib/netns.ts'
 import { endpointText } from './address.ts'
 import { attributes, NETLINK_SOCK_DIAG, NetlinkSocket } from './netlink.ts'
+import { withoutSockets } from './socket-filter.ts'
 import { traceTable } from './trace-rules.ts'
 import type { Trace } from './traces.ts'
 
@@ -69,6 +70,11 @@ export class Sockets {
     for (const family of [AF_INET, AF_INET6])
       this.#lookup.dump(SOCK_DIAG_BY_FAMILY, request(family, Buffer.alloc(48)), (_, body) => this.#learn(body))
     this.#unknown = 0
+  }
+
+  /** Leaves out sockets with one of these addresses; none: all come. */
+  spare(clients: readonly number[]): void {
+    this.#events.filter(clients.length > 0 ? withoutSockets(clients) : undefined)
   }
 
   /** Hands over destroyed sockets as they come, until close(). */

@@ -19,6 +19,12 @@ export function removeTraceRules(): string {
   return ['ip', 'ip6'].map((family) => `add table ${family} ${traceTable}\ndelete table ${family} ${traceTable}\n`).join('')
 }
 
+/** Leaves packets from and to these IPv4 addresses untraced, instead of those before. */
+export function spareRules(clients: readonly string[]): string {
+  const elements = clients.length > 0 ? `add element ip ${traceTable} spared { ${clients.join(', ')} }\n` : ''
+  return `flush set ip ${traceTable} spared\n${elements}`
+}
+
 function table(family: 'ip' | 'ip6', address: string): string {
   const flow = `${family} saddr . tcp sport . ${family} daddr . tcp dport`
   const marker = family === 'ip' ? `\n    ip daddr 127.0.0.1 udp dport ${markerPort} meta nftrace set 1` : ''
@@ -29,7 +35,12 @@ function table(family: 'ip' | 'ip6', address: string): string {
     flags dynamic,timeout
     timeout 30m
   }
+  set spared {
+    type ${address}
+  }
   chain select {
+    ${family} saddr @spared return
+    ${family} daddr @spared return
     tcp flags & (syn | rst) == syn meta nftrace set 1
     tcp flags & (syn | rst) == syn delete @seen { ${flow} }
     tcp flags & (psh | rst) == psh ${flow} != @seen meta nftrace set 1 add @seen { ${flow} }${marker}

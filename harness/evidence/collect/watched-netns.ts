@@ -4,12 +4,14 @@ import { nowMicros } from './clock.ts'
 import { decodeConntrack, openConntrack } from './conntrack.ts'
 import { Interfaces } from './interfaces.ts'
 import { LegacyTraces, legacyFamilies } from './legacy-traces.ts'
+import type { Spared } from './load-search.ts'
 import { MarkerSocket, markerInTrace } from './marker.ts'
 import type { NetlinkSocket } from './netlink.ts'
 import type { Output } from './output.ts'
 import type { RingSize } from './packet-ring.ts'
 import { type PacketFile, Packets } from './packets.ts'
 import { onEachProcessor } from './processors.ts'
+import { withoutConnections } from './socket-filter.ts'
 import { Sockets } from './sockets.ts'
 import { decodeTrace, openTraces } from './traces.ts'
 
@@ -81,6 +83,13 @@ export class WatchedNetns {
   /** To be called when the trace rules stand: what is lost counts from here. */
   ready(): void {
     this.#sockets.learnPresent()
+  }
+
+  /** Leaves the flows of these clients out of all streams but the traces, which rules choose. */
+  spare(spared: Spared | undefined): void {
+    this.#packets.spare(spared)
+    this.#sockets.spare(spared?.clients ?? [])
+    this.#conntrack.filter(spared ? withoutConnections(spared.clients) : undefined)
   }
 
   /** Opens the traces of iptables-legacy rules, if there are such tables and it is not done yet: tables can come late. */

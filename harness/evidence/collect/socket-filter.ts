@@ -1,0 +1,103 @@
+import { addressOf, c, check, int32, SOL_SOCKET } from '../../../images/lib/libc.ts'
+
+// Classic BPF (include/uapi/linux/filter.h, Documentation/networking/filter.rst): what a socket is not to be woken for is left out in the kernel.
+const SO_ATTACH_FILTER = 26
+const SO_DETACH_FILTER = 27
+const LD_WORD = 0x20
+const LD_HALF = 0x28
+const LD_WORD_AT_X = 0x40
+const LD_CONSTANT = 0x00
+const LDX_CONSTANT = 0x01
+const JUMP_IF_EQUAL = 0x15
+const RETURN = 0x06
+const TAX = 0x07
+/** Ancillary loads: the offset of a netlink attribute (A: where to look, X: its type), and of one nested in another. */
+const NLATTR = 0xfffff000 + 12
+const NLATTR_NEST = 0xfffff000 + 16
+
+type Target = 'take' | 'drop'
+type Instruction = readonly [code: number, k: number, ifEqual?: Target | undefined, otherwise?: Target]
+
+/** A program as the kernel takes it: eight bytes an instruction. */
+export type Program = Buffer
+
+const ETHERTYPE_IPV4 = 0x0800
+/** Bytes before the addresses of an Ethernet frame's IPv4 header. */
+const packetSource = 26
+const packetDestination = 30
+/** struct nlmsghdr; then struct inet_diag_msg, whose addresses of 16 bytes begin 8 and 24 bytes in. In a v4-mapped one the IPv4 address is at its end. */
+const netlinkHeader = 16
+const socketAddresses = [8, 20, 24, 36].map((offset) => netlinkHeader + offset)
+/** struct nlmsghdr and struct nfgenmsg; linux/netfilter/nfnetlink_conntrack.h: CTA_TUPLE_ORIG, CTA_TUPLE_IP and CTA_IP_V4_SRC are all 1. */
+const conntrackAttributes = netlinkHeader + 4
+const FIRST = 1
+
+/** Leaves out frames from and to these IPv4 addresses. @param clients as in 10.0.0.1 → 0x0a000001 */
+export function withoutPackets(clients: readonly number[]): Program {
+  return program([
+    [LD_HALF, 12],
+    [JUMP_IF_EQUAL, ETHERTYPE_IPV4, undefined, 'take'],
+    [LD_WORD, packetSource],
+    ...dropIfOne(clients),
+    [LD_WORD, packetDestination],
+    ...dropIfOne(clients),
+  ])
+}
+
+/** Leaves out conntrack events of connections that these addresses began. */
+export function withoutConnections(clients: readonly number[]): Program {
+  return program([
+    [LD_CONSTANT, conntrackAttributes],
+    [LDX_CONSTANT, FIRST],
+    [LD_WORD, NLATTR],
+    [JUMP_IF_EQUAL, 0, 'take'],
+    [LD_WORD, NLATTR_NEST],
+    [JUMP_IF_EQUAL, 0, 'take'],
+    [LD_WORD, NLATTR_NEST],
+    [JUMP_IF_EQUAL, 0, 'take'],
+    [TAX, 0],
+    [LD_WORD_AT_X, 4],
+    ...dropIfOne(clients),
+  ])
+}
+
+/** Leaves out destroyed sockets with one of these addresses at either end. */
+export function withoutSockets(clients: readonly number[]): Program {
+  return program(socketAddresses.flatMap((offset): Instruction[] => [[LD_WORD, offset], ...dropIfOne(clients)]))
+}
+
+const dropIfOne = (clients: readonly number[]) => clients.map((address): Instruction => [JUMP_IF_EQUAL, address, 'drop'])
+
+function program(instructions: readonly Instruction[]): Program {
+  const all: readonly Instruction[] = [...instructions, [RETURN, 0x40000], [RETURN, 0]]
+  const place = { take: all.length - 2, drop: all.length - 1 }
+  const bytes = Buffer.alloc(all.length * 8)
+  for (const [i, [code, k, ifEqual, otherwise]] of all.entries()) {
+    const distance = (target: Target | undefined) => (target === undefined ? 0 : place[target] - i - 1)
+    bytes.writeUInt16LE(code, i * 8)
+    bytes.writeUInt8(distance(ifEqual), i * 8 + 2)
+    bytes.writeUInt8(distance(otherwise), i * 8 + 3)
+    bytes.writeUInt32LE(k, i * 8 + 4)
+  }
+  return bytes
+}
+
+/** Puts a program before a socket, in the place of any other; undefined: everything comes through again. */
+export function setFilter(fd: number, filter: Program | undefined): void {
+  if (!filter) {
+    // Fails when there is none, which is what is asked for.
+    c.setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, int32(0), 4)
+    return
+  }
+  const reference = Buffer.alloc(16)
+  reference.writeUInt16LE(filter.length / 8, 0)
+  reference.writeBigUInt64LE(addressOf(filter), 8)
+  check('setsockopt', c.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, reference, reference.length), 'SO_ATTACH_FILTER')
+}
+
+/** An IPv4 address as the filters compare it. @throws TypeError for anything else */
+export function addressNumber(address: string): number {
+  const parts = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(address)?.slice(1).map(Number)
+  if (!parts || parts.some((n) => n > 255)) throw new TypeError(`not an IPv4 address: ${JSON.stringify(address)}`)
+  return Buffer.from(parts).readUInt32BE(0)
+}
