@@ -8,7 +8,7 @@ const hour = 3_600_000
 let ca: Ca
 beforeEach(async () => {
   ca = loadCa(await generateCa())
-  vi.useFakeTimers({ now: Date.now(), toFake: ['setTimeout', 'clearTimeout', 'Date'] })
+  vi.useFakeTimers({ now: Date.now(), toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] })
 })
 afterEach(() => void vi.useRealTimers())
 
@@ -52,9 +52,12 @@ test('an issuer that fails is tried again, later each time; who asks meanwhile g
   const log = vi.fn()
   const issue = vi.fn((_: Identity) => Promise.reject(new Error('CA is away')) as ReturnType<typeof issueLeaf>)
   const certificates = new Certificates(issue, log)
+  certificates.hold(sleep)
   await expect(certificates.context(sleep)).rejects.toThrow(
     'identity error: no certificate for spiffe://cluster.local/ns/demo/sa/sleep: CA is away',
   )
+  await expect(certificates.context(sleep)).rejects.toThrow('CA is away')
+  expect(issue).toHaveBeenCalledTimes(1)
   expect(certificates.all()).toEqual([{ identity: 'spiffe://cluster.local/ns/demo/sa/sleep', state: 'Unavailable: CA is away' }])
   expect(log).toHaveBeenCalledWith('error', 'identity', expect.any(String), expect.objectContaining({ error: 'CA is away' }))
   await vi.advanceTimersByTimeAsync(500)
@@ -64,10 +67,21 @@ test('an issuer that fails is tried again, later each time; who asks meanwhile g
   await vi.advanceTimersByTimeAsync(1)
   expect(issue).toHaveBeenCalledTimes(3)
   issue.mockImplementation((identity) => issueLeaf(ca, identity, hour))
+  await vi.advanceTimersByTimeAsync(500)
   const context = await certificates.context(sleep)
   issue.mockRejectedValue(new Error('CA is away again'))
   vi.advanceTimersByTime(40 * 60_000)
   expect(await certificates.context(sleep)).toBe(context)
   vi.advanceTimersByTime(25 * 60_000)
   await expect(certificates.context(sleep)).rejects.toThrow('CA is away again')
+})
+
+test('a certificate that nobody holds is not renewed, and forgotten at half of its life', async () => {
+  const issue = vi.fn((identity: Identity) => issueLeaf(ca, identity, hour))
+  const certificates = new Certificates(issue, () => {})
+  await certificates.context(sleep)
+  vi.advanceTimersByTime(31 * 60_000)
+  expect(certificates.all()).toEqual([])
+  expect(issue).toHaveBeenCalledTimes(1)
+  expect(vi.getTimerCount()).toBe(0)
 })

@@ -4,7 +4,7 @@ import { formatIdentity, type Identity } from '../lib/identity.ts'
 import { mtlsContext } from '../lib/mtls.ts'
 import type { Log } from './log.ts'
 
-/** Who signs: a CA in files now, a CA server elsewhere. */
+/** Who signs: a CA server, or a CA in files. */
 export type Issuer = (identity: Identity) => Promise<Leaf>
 
 interface Held {
@@ -14,6 +14,8 @@ interface Held {
   leaf?: Leaf
   context?: SecureContext
   error?: string
+  /** When the issuer last failed, of performance.now(). */
+  failedAt?: number
   pending: Promise<SecureContext> | undefined
   timer?: NodeJS.Timeout | undefined
 }
@@ -50,6 +52,8 @@ export class Certificates {
   async context(identity: Identity): Promise<SecureContext> {
     const held = this.#get(identity)
     if (held.context && held.leaf && held.leaf.notAfter.getTime() > Date.now()) return held.context
+    // An issuer that says no is not asked again by each of many connections.
+    if (!held.pending && held.failedAt !== undefined && performance.now() - held.failedAt < retryFirst) throw unavailable(held)
     return this.#fetch(held)
   }
 
@@ -85,23 +89,31 @@ export class Certificates {
   }
 
   async #renew(held: Held, attempt: number): Promise<SecureContext> {
+    const key = formatIdentity(held.identity)
     const again = (delay: number, next: number) => {
       clearTimeout(held.timer)
-      if (this.#held.get(formatIdentity(held.identity)) !== held) return
-      held.timer = setTimeout(() => this.#fetch(held, next).catch(() => {}), delay).unref()
+      if (this.#held.get(key) !== held) return
+      held.timer = setTimeout(() => {
+        // Made for a connection of a pod that does not hold it: the next connection asks again.
+        if (held.users === 0) this.#held.delete(key)
+        else this.#fetch(held, next).catch(() => {})
+      }, delay).unref()
     }
     try {
       const leaf = await this.#issue(held.identity)
       const context = mtlsContext(leaf)
-      Object.assign(held, { leaf, context, state: 'Available', error: undefined })
+      Object.assign(held, { leaf, context, state: 'Available', error: undefined, failedAt: undefined })
       again((leaf.notAfter.getTime() - leaf.notBefore.getTime()) / 2 - (Date.now() - leaf.notBefore.getTime()), 0)
       return context
     } catch (error) {
       const message = (error as Error).message
-      if (!held.leaf || held.leaf.notAfter.getTime() <= Date.now()) Object.assign(held, { state: 'Unavailable', error: message })
-      this.#log('error', 'identity', 'certificate could not be had', { identity: formatIdentity(held.identity), error: message })
+      Object.assign(held, { error: message, failedAt: performance.now() })
+      if (!held.leaf || held.leaf.notAfter.getTime() <= Date.now()) held.state = 'Unavailable'
+      this.#log('error', 'identity', 'certificate could not be had', { identity: key, error: message })
       again(Math.min(retryFirst * 2 ** attempt, retryMost), attempt + 1)
-      throw new Error(`identity error: no certificate for ${formatIdentity(held.identity)}: ${message}`)
+      throw unavailable(held)
     }
   }
 }
+
+const unavailable = ({ identity, error }: Held) => new Error(`identity error: no certificate for ${formatIdentity(identity)}: ${error}`)

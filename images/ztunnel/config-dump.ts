@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import type { Certificates } from './certificates.ts'
 import { type Config, illegalPorts, ports } from './config.ts'
+import type { ControlPlaneServer } from './control-plane/settings.ts'
 import type { PodManager } from './manager.ts'
 import type { MeshState } from './state/store.ts'
 import { type Service, serviceKey, type Workload } from './state/types.ts'
@@ -70,6 +71,8 @@ function describe(pem: string): unknown {
 const seconds = (date: Date) => date.toISOString().replace(/\.\d+Z$/, 'Z')
 const duration = (ms: number) => ({ secs: Math.floor(ms / 1000), nanos: (ms % 1000) * 1_000_000 })
 
+const address = (server: ControlPlaneServer | undefined) => (server ? `https://${server.host}:${server.port}` : null)
+
 function configuration(c: Config): unknown {
   return {
     proxy: true,
@@ -93,10 +96,16 @@ function configuration(c: Config): unknown {
     proxyMode: 'Shared',
     clusterId: c.clusterId,
     clusterDomain: c.clusterDomain,
-    caAddress: null,
-    xdsAddress: null,
-    localXdsPath: c.localXdsPath,
-    localCaDir: c.localCaDir,
+    caAddress: address(c.controlPlane.ca),
+    caRootCert: c.controlPlane.ca ? { File: c.controlPlane.ca.rootCa } : null,
+    altCaHostname: c.controlPlane.ca?.alternativeHost ?? null,
+    xdsAddress: address(c.controlPlane.xds),
+    xdsRootCert: c.controlPlane.xds ? { File: c.controlPlane.xds.rootCa } : null,
+    altXdsHostname: c.controlPlane.xds?.alternativeHost ?? null,
+    xdsOnDemand: false,
+    proxyMetadata: c.controlPlane.nodeMetadata,
+    localXdsPath: c.localXdsPath || null,
+    localCaDir: c.localCaDir || null,
     secretTtl: duration(c.secretTtl),
     selfTerminationDeadline: duration(c.terminationDeadline),
     inpodUds: c.inpodUds,

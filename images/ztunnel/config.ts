@@ -1,12 +1,14 @@
 import { defaultTrustDomain } from '../lib/identity.ts'
+import { type ControlPlaneSettings, controlPlaneSettings } from './control-plane/settings.ts'
 
 /** What ztunnel is told by its environment. Names and defaults are upstream's (Istio ztunnel, src/config.rs). */
 export interface Config {
   /** ZDS socket of the node agent. */
   readonly inpodUds: string
-  /** Local form of the control plane: a YAML file with workloads, services and policies. */
+  readonly controlPlane: ControlPlaneSettings
+  /** Debug form without an xDS server: a YAML file with workloads, services and policies. */
   readonly localXdsPath: string
-  /** Directory with ca-cert.pem, ca-key.pem, root-cert.pem. */
+  /** Debug form without a CA server: a directory with ca-cert.pem, ca-key.pem, root-cert.pem. */
   readonly localCaDir: string
   /** SO_MARK of every socket in a pod. */
   readonly packetMark: number
@@ -73,20 +75,17 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   const whole = (name: string, fallback: number, low: number, high: number) =>
     parse(name, fallback, (v) => readWhole(v, low, high), `a whole number from ${low} to ${high}`)
   const time = (name: string, fallback: number) => parse(name, fallback, readDuration, 'a duration such as 500ms, 10s, 5m or 24h')
-  const required = (name: string, why: string) => {
-    if (!env[name]) problems.push(`${name} is not set: ${why}`)
+  const local = (name: string, server: string, why: string) => {
+    if (env[server] === '' && !env[name]) problems.push(`${name} is not set, and ${server} is empty: ${why}`)
     return env[name] ?? ''
   }
-  for (const name of ['XDS_ADDRESS', 'CA_ADDRESS'])
-    if (env[name])
-      problems.push(
-        `${name}=${JSON.stringify(env[name])}: no control plane client yet; leave it empty and use LOCAL_XDS_PATH and LOCAL_CA_DIR`,
-      )
+  const controlPlane = controlPlaneSettings(env, problems)
   const grace = whole('TERMINATION_GRACE_PERIOD_SECONDS', 0, 1, 86_400)
   const config: Config = {
     inpodUds: text('INPOD_UDS', '/var/run/ztunnel/ztunnel.sock'),
-    localXdsPath: required('LOCAL_XDS_PATH', 'the YAML file with workloads, services and policies'),
-    localCaDir: required('LOCAL_CA_DIR', 'the directory with ca-cert.pem, ca-key.pem and root-cert.pem'),
+    controlPlane,
+    localXdsPath: local('LOCAL_XDS_PATH', 'XDS_ADDRESS', 'the YAML file with workloads, services and policies'),
+    localCaDir: local('LOCAL_CA_DIR', 'CA_ADDRESS', 'the directory with ca-cert.pem, ca-key.pem and root-cert.pem'),
     packetMark: whole('PACKET_MARK', 1337, 1, 0xffffffff),
     inpodPortReuse: flag('INPOD_PORT_REUSE', true),
     requireOriginalSource: parse<boolean | undefined>('ENABLE_ORIG_SRC', undefined, readFlag, 'true or false'),

@@ -4,7 +4,7 @@ import { openAdmin } from './admin.ts'
 import { Certificates } from './certificates.ts'
 import { ConfigError, loadConfig } from './config.ts'
 import { configDump } from './config-dump.ts'
-import { fileCa } from './file-ca.ts'
+import { certificateSource, stateSource } from './control-plane/sources.ts'
 import { inpodPlacement } from './inpod-placement.ts'
 import { createLog, stdoutWriter } from './log.ts'
 import { PodManager } from './manager.ts'
@@ -12,7 +12,6 @@ import { Metrics } from './metrics.ts'
 import { PodProxy, type Shared } from './proxy.ts'
 import { releaseNamed } from './release.ts'
 import { resolverFile } from './resolver-file.ts'
-import { followLocalFile } from './state/local-file.ts'
 import { MeshState } from './state/store.ts'
 import { ZdsClient } from './zds-client.ts'
 
@@ -24,11 +23,11 @@ async function main(): Promise<void> {
   const { log } = logging
   const metrics = new Metrics()
   const state = new MeshState()
-  const ca = fileCa(config.localCaDir, config.secretTtl, log)
+  const ca = certificateSource(config, log)
   const certificates = new Certificates(ca.issue, log)
-  const file = followLocalFile(config.localXdsPath, state, log)
+  const source = stateSource(config, state, metrics, log)
   const waiting = new Set(['state manager', 'ca'])
-  void file.ready.then(() => waiting.delete('state manager'))
+  void source.ready.then(() => waiting.delete('state manager'))
   void ca.ready.then(() => waiting.delete('ca'))
   const shared: Shared = { config, state, certificates, access: new AccessLog(log), log, resolver: resolverFile(config.resolvConf) }
   const manager = new PodManager({
@@ -46,7 +45,7 @@ async function main(): Promise<void> {
     log('info', 'app', 'shutting down', { why, deadline: config.terminationDeadline })
     zds.stop()
     await manager.shutdown(config.terminationDeadline)
-    file.close()
+    source.close()
     ca.close()
     admin.close()
     certificates.close()

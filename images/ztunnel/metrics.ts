@@ -1,9 +1,12 @@
+import type { XdsEvents } from './control-plane/xds-client.ts'
+
 /** The few metrics of this slice, under upstream's names and help texts (fact sheet: in-pod mode, 4.9). */
 export class Metrics {
   proxiesStarted = 0
   proxiesStopped = 0
   pending: () => number = () => 0
   active: () => number = () => 0
+  readonly xds: XdsEvents = { terminated() {}, message() {} }
 
   /** OpenMetrics text as upstream's `/metrics`. */
   text(): string {

@@ -41,7 +41,12 @@ export class PodProxy {
   readonly #raw = new Set<Socket>()
   readonly #servers = new Set<HboneServer>()
   readonly #stop = new AbortController()
-  readonly #recheck = () => this.connections.recheck()
+  /** What a change of the mesh means for this pod. */
+  readonly #follow = () => {
+    this.#prefetch()
+    this.connections.recheck()
+  }
+  #holding = false
   readonly #dns: DnsServer | undefined
   #draining = false
 
@@ -63,7 +68,6 @@ export class PodProxy {
   /** Opens all listeners; if one cannot be, none stays. @throws Error naming the address */
   static async start(shared: Shared, name: WorkloadName, placement: Placement): Promise<PodProxy> {
     const proxy = new PodProxy(shared, name, placement)
-    shared.certificates.hold(proxy.identity)
     try {
       await proxy.#listen(ports.outbound, true, (socket) => void proxy.connections.during(handleOutbound(proxy.#context, socket)))
       await proxy.#listen(ports.plaintext, true, (socket) => void proxy.connections.during(handlePlaintext(proxy.#context, socket)))
@@ -73,7 +77,8 @@ export class PodProxy {
       proxy.stop('connection failed: the proxy did not start')
       throw error
     }
-    shared.state.on('changed', proxy.#recheck)
+    proxy.#follow()
+    shared.state.on('changed', proxy.#follow)
     return proxy
   }
 
@@ -128,7 +133,7 @@ export class PodProxy {
   stop(reason: string): void {
     if (this.#stop.signal.aborted) return
     this.#stop.abort()
-    this.#context.state.off('changed', this.#recheck)
+    this.#context.state.off('changed', this.#follow)
     this.#closeListeners()
     this.connections.abortAll(reason)
     for (const server of this.#servers) server.destroy()
@@ -137,7 +142,22 @@ export class PodProxy {
     setTimeout(() => {
       for (const socket of this.#raw) socket.destroy()
     }, 100).unref()
-    this.#context.certificates.release(this.identity)
+    this.#hold(false)
+  }
+
+  /** A pod of this node that takes part in the mesh has its certificate before its first connection. One whose record is gone for now keeps it. */
+  #prefetch(): void {
+    const { state, name, config } = this.#context
+    const own = state.workloadNamed(name)
+    if (own) this.#hold(own.protocol === 'HBONE' && (own.node === config.nodeName || own.node === '' || config.nodeName === ''))
+  }
+
+  #hold(wanted: boolean): void {
+    if (wanted === this.#holding) return
+    this.#holding = wanted
+    const { certificates } = this.#context
+    if (wanted) certificates.hold(this.identity)
+    else certificates.release(this.identity)
   }
 
   #closeListeners(): void {

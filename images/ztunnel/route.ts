@@ -43,7 +43,9 @@ export function route(state: MeshState, request: RouteRequest, random?: () => nu
   const { source, target } = request
   const service = state.serviceAt(source.network, target.address)
   if (service) {
-    if (service.waypoint && !isFromWaypoint(state, service.waypoint, request)) return noWaypoint(service.waypoint, { service })
+    const waypoints = [service.waypoint ?? [], service.weightedWaypoints ?? []].flat()
+    if (waypoints.length > 0 && !waypoints.some((waypoint) => isFromWaypoint(state, waypoint, request)))
+      return noWaypoint(waypoints[0]!, { service })
     const choice = chooseEndpoint(state, service, target.port, source, random)
     if (choice) return toWorkload(source, choice, target, service)
     if (service.loadBalancer?.mode === 'Passthrough') return { kind: 'tcp', to: target, service }

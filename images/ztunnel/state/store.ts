@@ -9,8 +9,13 @@ export interface WorkloadName {
   readonly serviceAccount: string
 }
 
+/** A batch of changes. Removals name workload uids, `serviceKey`s and `policyKey`s; what is not there is passed over. */
+export interface Changes extends Partial<Resources> {
+  readonly removed?: { readonly [kind in keyof Resources]?: readonly string[] }
+}
+
 /**
- * The mesh in memory, indexed for look-ups. Resources come and go one by one (a stream of changes) or all at once (`replace`);
+ * The mesh in memory, indexed for look-ups. Resources come and go in batches (`apply`) or all at once (`replace`);
  * `changed` is emitted once for each batch, after all its changes are in.
  */
 export class MeshState extends EventEmitter<{ changed: [] }> {
@@ -36,14 +41,23 @@ export class MeshState extends EventEmitter<{ changed: [] }> {
       const keys = new Set(want.map(key))
       return [...have.keys()].filter((k) => !keys.has(k))
     }
-    for (const uid of gone(this.workloads, resources.workloads, (w) => w.uid)) this.#removeWorkload(uid)
-    for (const key of gone(this.services, resources.services, serviceKey)) this.#removeService(key)
-    for (const key of gone(this.policies, resources.policies, policyKey)) this.policies.delete(key)
-    for (const workload of resources.workloads) this.#putWorkload(workload)
-    for (const service of resources.services) this.#putService(service)
-    for (const policy of resources.policies) {
-      if (!isDeepStrictEqual(this.policies.get(policyKey(policy)), policy)) this.policies.set(policyKey(policy), policy)
+    const removed = {
+      workloads: gone(this.workloads, resources.workloads, (w) => w.uid),
+      services: gone(this.services, resources.services, serviceKey),
+      policies: gone(this.policies, resources.policies, policyKey),
     }
+    this.apply({ ...resources, removed })
+  }
+
+  /** Takes the removals, then the rest; what comes as it was stays the same object. */
+  apply({ removed = {}, workloads = [], services = [], policies = [] }: Changes): void {
+    for (const uid of removed.workloads ?? []) this.#removeWorkload(uid)
+    for (const key of removed.services ?? []) this.#removeService(key)
+    for (const key of removed.policies ?? []) this.policies.delete(key)
+    for (const workload of workloads) this.#putWorkload(workload)
+    for (const service of services) this.#putService(service)
+    for (const policy of policies)
+      if (!isDeepStrictEqual(this.policies.get(policyKey(policy)), policy)) this.policies.set(policyKey(policy), policy)
     this.emit('changed')
   }
 

@@ -60,6 +60,8 @@ export interface Service {
   readonly ports: Readonly<Record<string, number>>
   readonly subjectAltNames: readonly string[]
   readonly waypoint?: Waypoint | undefined
+  /** Several waypoints that share the service's traffic. */
+  readonly weightedWaypoints?: readonly (Waypoint & { readonly weight: number })[] | undefined
   readonly loadBalancer?: LoadBalancer | undefined
   readonly ipFamilies?: 'IPv4' | 'IPv6' | 'Dual' | undefined
   readonly canonical: boolean
