@@ -12,7 +12,10 @@ const results = sampleResults(
     sampleCase({ id: 'inpod/x/unsupported', verdict: 'unsupported', reason: 'no pair', legs: [], durationMs: 0 }),
     sampleCase({ id: 'inpod@1.21/x', release: '1.21' }),
   ],
-  { notRun: [{ id: 'inpod/x/left', reason: 'over the budget' }], environment: { kernel: '6.1', tools: { nft: '1.0' } } },
+  {
+    notRun: [{ id: 'inpod/x/left', mode: 'inpod', release: 'today', reason: 'over the budget' }],
+    environment: { kernel: '6.1', tools: { nft: '1.0' } },
+  },
 )
 const xml = junitXml(results, ['the disk is full'])
 

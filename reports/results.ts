@@ -38,6 +38,8 @@ const caseSchema = z.object({
   durationMs: z.number(),
   legs: z.array(z.object({ id: z.string(), title: z.string(), row: z.enum(['clear', 'sealed']), hops: z.array(hopSchema) })),
   checks: z.array(hopSchema),
+  /** The digest of what the verdict rests on: see CONFORMANCE.md beside this file. `bundle`: its folder below that of the run. */
+  evidence: z.object({ bundle: z.string(), sha256: z.string(), pieces: z.number() }).optional(),
   /** The command that runs just this case. */
   reproduce: z.string(),
 })
@@ -56,7 +58,17 @@ export const resultsSchema = z.object({
   /** What a killed run left unfinished, in words. */
   notes: z.array(z.string()),
   /** Cells that were asked for and not run, and why. */
-  notRun: z.array(z.object({ id: z.string(), reason: z.string() })).optional(),
+  notRun: z
+    .array(
+      z.object({
+        id: z.string(),
+        mode: z.string(),
+        release: z.string(),
+        axes: z.record(z.string(), z.string()).optional(),
+        reason: z.string(),
+      }),
+    )
+    .optional(),
   /** What the run ran on and with: versions, digests. */
   environment: z.record(z.string(), z.union([z.string(), z.record(z.string(), z.string())])).optional(),
 })

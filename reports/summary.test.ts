@@ -24,7 +24,10 @@ test('folds each case that did not pass: hop, expected, seen, likely, packets, a
 
 test('cells that were not run, notes and problems are told', () => {
   const text = summaryMarkdown(
-    sampleResults([sampleCase()], { notRun: [{ id: 'inpod/y', reason: 'over the budget' }], notes: ['a_file: cut'] }),
+    sampleResults([sampleCase()], {
+      notRun: [{ id: 'inpod/y', mode: 'inpod', release: 'today', reason: 'over the budget' }],
+      notes: ['a_file: cut'],
+    }),
     ['no disk'],
   )
   expect(text).toContain('⏭️ 1 not run — the run did not go well')

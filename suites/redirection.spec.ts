@@ -7,7 +7,7 @@ import { phasesOf } from '../harness/run/phases.ts'
 import { tellPhase } from '../harness/run/tell.ts'
 import './take-its-path.ts'
 
-const { run, cluster, topology, topologyGiven, batches } = inject('everyhop')
+const { run, cluster, topology, topologyGiven, environment, batches } = inject('everyhop')
 
 describe.for(batches)('redirection mode $mode, release $release', ({ mode, release, cases, directory }) => {
   const batch = new Batch({
@@ -15,6 +15,7 @@ describe.for(batches)('redirection mode $mode, release $release', ({ mode, relea
     cluster: attachCluster(cluster),
     topology,
     topologyGiven,
+    environment,
     mode,
     release,
     cases,

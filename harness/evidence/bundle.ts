@@ -33,7 +33,7 @@ const manifestSchema = z.looseObject({
   startedAt: z.union([z.string(), z.number()]),
   /** Absent: the run was killed. */
   endedAt: z.union([z.string(), z.number()]).optional(),
-  environment: z.record(z.string(), z.unknown()).optional(),
+  environment: z.record(z.string(), z.union([z.string(), z.record(z.string(), z.string())])).optional(),
 })
 export type Manifest = z.infer<typeof manifestSchema>
 

@@ -16,6 +16,7 @@ import type { Case } from '../matrix/cell.ts'
 import type { Fault, PatchSeed } from '../modes/fault.ts'
 import { casesOfModes, modeOf } from '../modes/index.ts'
 import { Batch } from '../run/batch.ts'
+import { environment } from '../run/environment.ts'
 import { phasesOf } from '../run/phases.ts'
 import { resolveTopology } from '../run/resolve.ts'
 import { patchedCopy, runCommands } from './seed.ts'
@@ -120,7 +121,16 @@ class Round {
     rmSync(directory, { recursive: true, force: true })
     const topology = await this.#topology()
     const cluster = attachCluster(this.#cluster.handle)
-    const batch = new Batch({ run: name, cluster, topology, mode, release, cases, directory })
+    const batch = new Batch({
+      run: name,
+      cluster,
+      topology,
+      mode,
+      release,
+      cases,
+      directory,
+      environment: await environment(this.#o.topology),
+    })
     await batch.open()
     try {
       for (const phase of phasesOf(cases)) {

@@ -12,7 +12,7 @@ import { modeOf } from '../modes/index.ts'
 import { BundleWriter, type Manifest } from './bundle-write.ts'
 import { appPorts, decisiveOf } from './decisive.ts'
 import { Driver } from './driver.ts'
-import { environment } from './environment.ts'
+import type { Environment } from './environment.ts'
 import { participantsOf } from './participants.ts'
 import type { Phase, Step } from './phases.ts'
 import { Tail } from './tail.ts'
@@ -26,6 +26,7 @@ export interface BatchOptions {
   readonly mode: string
   readonly release: string
   readonly cases: readonly Case[]
+  readonly environment: Environment
   /** The bundle's directory, new. */
   readonly directory: string
   readonly onPhase?: (name: string, milliseconds: number) => void
@@ -57,7 +58,7 @@ export class Batch {
       release: options.release,
       ...(options.topologyGiven === undefined ? {} : { topology: options.topologyGiven }),
       startedAt: new Date().toISOString(),
-      environment: environment(),
+      environment: options.environment,
     }
     this.#writer.manifest(this.#manifest)
     this.#writer.topology(options.topology)

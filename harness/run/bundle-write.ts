@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import type { TopologyRecord } from '../evidence/topology-record.ts'
 import type { Expectation, Unsupported } from '../judge/expectation.ts'
 import type { Attempt } from '../traffic/attempt.ts'
+import type { Environment } from './environment.ts'
 
 export interface Manifest {
   readonly schema: 1
@@ -14,7 +15,7 @@ export interface Manifest {
   readonly topology?: string
   readonly startedAt: string
   readonly endedAt?: string
-  readonly environment: Readonly<Record<string, string>>
+  readonly environment: Environment
 }
 
 /** The harness's own half of a bundle: what was expected and what was done. Everything is on disk when a call returns. */

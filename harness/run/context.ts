@@ -1,6 +1,7 @@
 import type { ClusterHandle } from '../../clusters/cluster.ts'
 import type { TopologyRecord } from '../evidence/topology-record.ts'
 import type { Case } from '../matrix/cell.ts'
+import type { Environment } from './environment.ts'
 
 /** What a run hands to its suites: plain data, through vitest's provide and inject. */
 export interface RunContext {
@@ -9,6 +10,7 @@ export interface RunContext {
   readonly topology: TopologyRecord
   /** A topology that is not the default, as the command was given it. */
   readonly topologyGiven?: string | undefined
+  readonly environment: Environment
   readonly batches: readonly {
     readonly mode: string
     readonly release: string

@@ -1,9 +1,11 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { type Results, resultsSchema, type Stage } from '../../reports/results.ts'
 import { EvidenceError } from '../evidence/bundle.ts'
+import { Digests } from '../evidence/digest.ts'
 import { type Judgement, judgeBundle } from '../judge/bundle.ts'
-import { resultsOf } from './results.ts'
+import { caseFile } from './bundle-write.ts'
+import { type JudgedCell, resultsOf } from './results.ts'
 
 /**
  * Judges what a run left: its folder, with one bundle a mode and release below `bundle/`, or one bundle alone.
@@ -25,8 +27,9 @@ export function judgeRun(directory: string, stages = stagesOf(directory)): { res
       ...(typeof manifest.topology === 'string' ? { topology: manifest.topology } : {}),
       ...(stages ? { stages } : {}),
       notes: judgements.flatMap((j) => j.notes),
+      ...(manifest.environment ? { environment: manifest.environment } : {}),
     },
-    judgements.flatMap((j) => j.verdicts.map((v) => ({ ...v, ...cellOf(j, v.id) }))),
+    judgements.flatMap((j) => cellsOf(j, relative(directory, j.bundle.directory.path))),
   )
   return { results, judgements }
 }
@@ -41,12 +44,22 @@ function stagesOf(directory: string): readonly Stage[] | undefined {
   }
 }
 
-/** Where a case stands in the matrix, as its bundle says: every word of the case but its names. */
-function cellOf({ bundle, manifest }: Judgement, id: string): { release: string; axes: Record<string, string> } {
-  const written = bundle.cases.map(({ value }) => value as { case: Record<string, unknown> }).find((e) => e.case.id === id)
-  const names = ['id', 'mode', 'release']
-  const axes = Object.entries(written?.case ?? {}).filter((entry): entry is [string, string] => typeof entry[1] === 'string')
-  return { release: manifest.release, axes: Object.fromEntries(axes.filter(([key]) => !names.includes(key))) }
+/** The verdicts of a bundle, each with where its case stands in the matrix, in every word of the case but its names, and what it rests on. */
+function cellsOf({ bundle, manifest, verdicts }: Judgement, folder: string): JudgedCell[] {
+  const written = new Map(bundle.cases.map(({ value }) => value as { case: Record<string, unknown> }).map((e) => [e.case.id, e.case]))
+  const digests = new Digests(bundle.directory)
+  return verdicts.map((v) => {
+    const words = Object.entries(written.get(v.id) ?? {}).filter((entry): entry is [string, string] => typeof entry[1] === 'string')
+    const hops = [...v.legs.flatMap((l) => l.hops), ...v.checks]
+    const made = bundle.traffic.filter((line) => (line.value as { case: string }).case === v.id).map((line) => line.ref)
+    const digest = digests.of([caseFile(v.id), ...made, ...hops.flatMap((h) => h.proofs.flatMap((p) => p.refs))])
+    return {
+      ...v,
+      release: manifest.release,
+      axes: Object.fromEntries(words.filter(([key]) => !['id', 'mode', 'release'].includes(key))),
+      evidence: { bundle: folder || '.', ...digest },
+    }
+  })
 }
 
 function bundlesIn(directory: string): string[] {

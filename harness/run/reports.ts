@@ -1,6 +1,8 @@
-import { appendFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { annotations } from '../../reports/annotations.ts'
+import { conformanceYaml } from '../../reports/conformance.ts'
+import { differences } from '../../reports/conformance-check.ts'
 import { junitXml, unfinishedJunitXml } from '../../reports/junit.ts'
 import type { Results } from '../../reports/results.ts'
 import { summaryMarkdown } from '../../reports/summary.ts'
@@ -18,7 +20,14 @@ export function writeReports(results: Results, judgements: readonly Judgement[],
   writeAtomically(join(directory, 'results.json'), `${JSON.stringify(results, null, 1)}\n`)
   writeAtomically(join(directory, 'junit.xml'), junitXml(results))
   writeAtomically(join(directory, 'summary.md'), summaryMarkdown(results))
+  writeAtomically(join(directory, 'conformance.yaml'), conformanceYaml(results))
   for (const judgement of judgements) writeCaptures(judgement, join(directory, 'cases'))
+}
+
+/** What a run's conformance.yaml claims that its evidence does not bear out, a line each; none also where there is no such file. */
+export function brokenClaims(results: Results, directory: string): string[] {
+  const file = join(directory, 'conformance.yaml')
+  return existsSync(file) ? differences(readFileSync(file, 'utf8'), conformanceYaml(results)) : []
 }
 
 /** What went wrong beside the verdicts, into the reports that a CI reads. */

@@ -1,4 +1,4 @@
-import { type Results, resultsSchema, type Stage, verdicts } from '../../reports/results.ts'
+import { type CaseResult, type Results, resultsSchema, type Stage, verdicts } from '../../reports/results.ts'
 import type { CaseVerdict } from '../judge/verdict.ts'
 
 export interface RunFacts {
@@ -11,10 +11,12 @@ export interface RunFacts {
   readonly topology?: string
   readonly stages?: readonly Stage[]
   readonly notes: readonly string[]
+  readonly notRun?: Results['notRun']
+  readonly environment?: Results['environment']
 }
 
 /** A verdict, with where its case stands in the matrix. */
-export type JudgedCell = CaseVerdict & { readonly release: string; readonly axes: Readonly<Record<string, string>> }
+export type JudgedCell = CaseVerdict & Pick<CaseResult, 'release' | 'axes' | 'evidence'>
 
 /** Puts verdicts into the form of `results.json`. */
 export function resultsOf(facts: RunFacts, cases: readonly JudgedCell[]): Results {
@@ -27,6 +29,8 @@ export function resultsOf(facts: RunFacts, cases: readonly JudgedCell[]): Result
     startedAt: facts.startedAt,
     ...(facts.stages ? { stages: [...facts.stages] } : {}),
     notes: [...facts.notes],
+    ...(facts.notRun?.length ? { notRun: facts.notRun } : {}),
+    ...(facts.environment ? { environment: facts.environment } : {}),
     totals,
     cases: cases.map((c) => ({ ...c, provider: facts.provider, reproduce: reproduce(c, facts) })),
   })

@@ -8,6 +8,7 @@ import { exitCodeOf, type Results, type Stage } from '../../reports/results.ts'
 import { EvidenceError } from '../evidence/bundle.ts'
 import type { Case } from '../matrix/cell.ts'
 import type { RunContext } from './context.ts'
+import { environment } from './environment.ts'
 import { judgeRun } from './judged.ts'
 import { RunReporter } from './reporter.ts'
 import { writeProblems, writeReports, writeUnfinished } from './reports.ts'
@@ -59,6 +60,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   const problems: string[] = []
   let cluster: Cluster | undefined
   writeUnfinished(directory)
+  const host = environment(o.topology)
   try {
     view.doing(`starting ${o.topology.nodes.length} nodes`)
     cluster = await createCluster(o.provider, o.topology, { onProgress: (line) => view.doing(line), signal })
@@ -85,6 +87,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
         cluster: cluster.handle,
         topology: await resolveTopology(cluster.handle, o.topology),
         topologyGiven: o.topologyGiven,
+        environment: await host,
         batches: [
           {
             mode,

@@ -44,6 +44,8 @@ export class PcapngReader {
   index = -1
   /** Byte of the file where its block begins. */
   blockOffset = 0
+  /** Bytes of its block, head and tail included. */
+  blockLength = 0
   interfaceId = 0
   /** Timestamp units, two halves. */
   timeHigh = 0
@@ -88,6 +90,7 @@ export class PcapngReader {
       if (view.getUint32(at + total - 4, this.#little) !== total) throw this.#malformed(at, `block type ${type} has two different lengths`)
       this.#offset = at + total
       if (type === ENHANCED_PACKET) {
+        this.blockLength = total
         this.#readPacket(at, at + total - 4)
         return true
       }
