@@ -3,13 +3,14 @@ import type { Cluster, ClusterHandle } from './cluster.ts'
 import { attachNode } from './lab/attach.ts'
 
 /** A cluster that another process started and will take down: what a suite needs of it. */
-export type AttachedCluster = Pick<Cluster, 'id' | 'provider' | 'nodes' | 'apply' | 'delete'>
+export type AttachedCluster = Pick<Cluster, 'id' | 'provider' | 'nodes' | 'kubeconfig' | 'apply' | 'delete'>
 
 export function attachCluster({ id, provider, kubeconfig, nodes }: ClusterHandle): AttachedCluster {
   const api = new ApiClient(accessOf(kubeconfig))
   return {
     id,
     provider,
+    kubeconfig,
     nodes: nodes.map((node) => attachNode(node, id)),
     async apply(objects) {
       for (const object of objects) await api.apply(object)

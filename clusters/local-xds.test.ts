@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import type { KubernetesObject, Pod, Service } from './kubernetes.ts'
 import { localXds } from './local-xds.ts'
+import type { PeerAuthentication } from './local-xds-authentication.ts'
 import { type AuthorizationPolicy, convertPolicy } from './local-xds-policies.ts'
 
 const pod = (
@@ -51,8 +52,13 @@ const policy = (spec: AuthorizationPolicy['spec'], namespace = 'demo'): Authoriz
   ...(spec ? { spec } : {}),
 })
 
-const state = (objects: { pods?: Pod[]; services?: Service[]; policies?: AuthorizationPolicy[]; namespaces?: KubernetesObject[] }) =>
-  parse(localXds({ pods: [], services: [], policies: [], namespaces: [], ...objects }))
+const state = (objects: {
+  pods?: Pod[]
+  services?: Service[]
+  policies?: AuthorizationPolicy[]
+  authentications?: PeerAuthentication[]
+  namespaces?: KubernetesObject[]
+}) => parse(localXds({ pods: [], services: [], policies: [], authentications: [], namespaces: [], ...objects }))
 
 describe('workloads', () => {
   test("an enrolled pod has the values that Istio's control plane pushes for it", () => {
@@ -87,6 +93,11 @@ describe('workloads', () => {
 
   test.each([
     ['without the annotation', { enrolled: false }, { protocol: 'TCP' }],
+    [
+      'that says it speaks HBONE itself',
+      { enrolled: false, labels: { 'networking.istio.io/tunnel': 'http' } },
+      { protocol: 'HBONE', nativeTunnel: true },
+    ],
     ['not ready', { status: { conditions: [{ type: 'Ready', status: 'False' }] } }, { status: 'Unhealthy' }],
     ['on the host network', { spec: { hostNetwork: true } }, { networkMode: 'HostNetwork' }],
     ['without a service account', { spec: { serviceAccountName: undefined } }, { serviceAccount: 'default' }],
@@ -160,15 +171,23 @@ test('services say their address families, if Kubernetes does', () => {
 })
 
 test("ports are numbers, not text: upstream's reader takes no other keys", () => {
-  const text = localXds({ pods: [pod('a')], services: [service('x', { selector: { app: 'a' } })], policies: [], namespaces: [] })
+  const text = localXds({
+    pods: [pod('a')],
+    services: [service('x', { selector: { app: 'a' } })],
+    policies: [],
+    authentications: [],
+    namespaces: [],
+  })
   expect(text.match(/^\s+80: 8080$/gm)).toHaveLength(2)
 })
 
 test('the text does not depend on the order of the objects', () => {
   const pods = [pod('a'), pod('b'), pod('c')]
   const services = [service('x', { selector: { app: 'a' } }), service('y', { selector: { app: 'a' } })]
-  const text = localXds({ pods, services, policies: [], namespaces: [] })
-  expect(localXds({ pods: pods.toReversed(), services: services.toReversed(), policies: [], namespaces: [] })).toBe(text)
+  const text = localXds({ pods, services, policies: [], authentications: [], namespaces: [] })
+  expect(localXds({ pods: pods.toReversed(), services: services.toReversed(), policies: [], authentications: [], namespaces: [] })).toBe(
+    text,
+  )
 })
 
 describe('policies', () => {
@@ -274,5 +293,51 @@ describe('policies', () => {
   test('of a namespace that is going are gone', () => {
     const namespaces = [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'demo', deletionTimestamp: 'now' } }]
     expect(state({ policies: [policy({})], namespaces }).policies).toEqual([])
+  })
+})
+
+describe('strict mutual TLS', () => {
+  const authentication = (
+    mode: string | undefined,
+    { namespace = 'demo', of, age = '1' }: { namespace?: string; of?: string; age?: string } = {},
+  ) => ({
+    apiVersion: 'security.istio.io/v1',
+    kind: 'PeerAuthentication',
+    metadata: { name: `${mode}-${age}`, namespace, creationTimestamp: age },
+    spec: { ...(mode ? { mtls: { mode } } : {}), ...(of ? { selector: { matchLabels: { app: of } } } : {}) },
+  })
+  const strictOnes = (...authentications: PeerAuthentication[]) =>
+    state({ pods: [pod('a'), pod('b')], authentications })
+      .workloads.filter((w: { authorizationPolicies: string[] }) =>
+        w.authorizationPolicies.includes('istio-system/istio_converted_static_strict'),
+      )
+      .map((w: { name: string }) => w.name)
+      .join('')
+
+  test('a DENY of whoever shows no identity, there as soon as there is any PeerAuthentication', () => {
+    expect(state({}).policies).toEqual([])
+    expect(state({ authentications: [authentication('PERMISSIVE')] }).policies).toEqual([
+      {
+        name: 'istio_converted_static_strict',
+        namespace: 'istio-system',
+        scope: 'WorkloadSelector',
+        action: 'Deny',
+        rules: [[[{ notPrincipals: ['Presence'] }]]],
+      },
+    ])
+  })
+
+  test('is for the pods of its namespace, of the mesh, or that it selects; the narrowest that says a mode decides, the oldest of equals', () => {
+    expect(strictOnes()).toBe('')
+    expect(strictOnes(authentication('STRICT'))).toBe('ab')
+    expect(strictOnes(authentication('STRICT', { namespace: 'other' }))).toBe('')
+    expect(strictOnes(authentication('STRICT', { namespace: 'istio-system' }))).toBe('ab')
+    expect(strictOnes(authentication('STRICT', { of: 'a' }))).toBe('a')
+    expect(strictOnes(authentication('STRICT'), authentication('PERMISSIVE', { of: 'a' }))).toBe('b')
+    expect(strictOnes(authentication('STRICT', { namespace: 'istio-system' }), authentication('PERMISSIVE'))).toBe('')
+    expect(strictOnes(authentication('STRICT', { namespace: 'istio-system' }), authentication('UNSET'), authentication(undefined))).toBe(
+      'ab',
+    )
+    expect(strictOnes(authentication('PERMISSIVE', { age: '2' }), authentication('STRICT', { age: '1' }))).toBe('ab')
   })
 })

@@ -1,5 +1,6 @@
 import { stringify } from 'yaml'
 import { type KubernetesObject, keyOf, type Pod, type Service, type ServicePort } from './kubernetes.ts'
+import { isStrict, type PeerAuthentication, strictPolicy } from './local-xds-authentication.ts'
 import { type AuthorizationPolicy, convertPolicy, type LocalPolicy } from './local-xds-policies.ts'
 import { meshNamespace } from './manifests/names.ts'
 
@@ -7,6 +8,7 @@ export interface LocalXdsObjects {
   readonly pods: readonly Pod[]
   readonly services: readonly Service[]
   readonly policies: readonly AuthorizationPolicy[]
+  readonly authentications: readonly PeerAuthentication[]
   readonly namespaces: readonly KubernetesObject[]
 }
 
@@ -19,7 +21,7 @@ const clusterId = 'Kubernetes'
  * Equal objects give equal text, whatever their order.
  * @returns YAML
  */
-export function localXds({ pods, services, policies, namespaces }: LocalXdsObjects): string {
+export function localXds({ pods, services, policies, authentications, namespaces }: LocalXdsObjects): string {
   const going = new Set(namespaces.filter((n) => n.metadata.deletionTimestamp).map((n) => n.metadata.name))
   const sorted = [...policies].filter((p) => !going.has(p.metadata.namespace ?? '')).sort(byKey)
   const converted = sorted.flatMap((policy) => {
@@ -30,12 +32,12 @@ export function localXds({ pods, services, policies, namespaces }: LocalXdsObjec
     workloads: pods
       .filter(isWorkload)
       .sort(byKey)
-      .map((pod) => workload(pod, services, converted)),
+      .map((pod) => workload(pod, services, converted, isStrict(pod, authentications, meshNamespace))),
     services: [...services]
       .filter((s) => s.spec.type !== 'ExternalName')
       .sort(byKey)
       .map(service),
-    policies: converted.map(({ local }) => local),
+    policies: [...converted.map(({ local }) => local), ...(authentications.length > 0 ? [strictPolicy(meshNamespace)] : [])],
   }
   return stringify(state, { aliasDuplicateObjects: false, lineWidth: 0 })
 }
@@ -49,10 +51,12 @@ function workload(
   pod: Pod,
   services: readonly Service[],
   policies: readonly { policy: AuthorizationPolicy; local: LocalPolicy }[],
+  strict: boolean,
 ): object {
   const { name, namespace = '', labels = {}, annotations = {} } = pod.metadata
   const { spec, status } = pod
   const owner = workloadOwner(pod)
+  const nativeTunnel = labels['networking.istio.io/tunnel'] === 'http'
   const ready = status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True')
   const serving = services.filter(
     (s) => s.metadata.namespace === namespace && selects(s.spec.selector, labels) && s.spec.type !== 'ExternalName',
@@ -62,7 +66,8 @@ function workload(
     name,
     namespace,
     workloadIps: status?.podIPs?.map((x) => x.ip) ?? [status?.podIP],
-    protocol: annotations[redirectionAnnotation] === 'enabled' ? 'HBONE' : 'TCP',
+    protocol: annotations[redirectionAnnotation] === 'enabled' || nativeTunnel ? 'HBONE' : 'TCP',
+    ...(nativeTunnel ? { nativeTunnel } : {}),
     networkMode: spec.hostNetwork ? 'HostNetwork' : 'Standard',
     network: '',
     node: spec.nodeName ?? '',
@@ -74,9 +79,12 @@ function workload(
     canonicalRevision: labels['service.istio.io/canonical-revision'] ?? labels['app.kubernetes.io/version'] ?? labels.version ?? 'latest',
     status: ready ? 'Healthy' : 'Unhealthy',
     clusterId,
-    authorizationPolicies: policies
-      .filter(({ policy, local }) => local.scope === 'WorkloadSelector' && appliesTo(policy, namespace, labels))
-      .map(({ policy }) => keyOf(policy)),
+    authorizationPolicies: [
+      ...policies
+        .filter(({ policy, local }) => local.scope === 'WorkloadSelector' && appliesTo(policy, namespace, labels))
+        .map(({ policy }) => keyOf(policy)),
+      ...(strict ? [policyName(strictPolicy(meshNamespace))] : []),
+    ],
     services: Object.fromEntries([...serving].sort(byKey).map((s) => [`${namespace}/${hostname(s)}`, new Map(portPairs(s, pod))])),
   }
 }
@@ -144,6 +152,8 @@ function workloadOwner(pod: Pod): { name: string; type: string } {
   if (owner?.kind === 'Job') return { name: owner.name, type: 'job' }
   return { name: owner?.name ?? pod.metadata.name, type: 'pod' }
 }
+
+const policyName = ({ namespace, name }: LocalPolicy) => `${namespace}/${name}`
 
 function byKey(a: KubernetesObject, b: KubernetesObject): number {
   const [x, y] = [keyOf(a), keyOf(b)]

@@ -28,7 +28,7 @@ describe('the shipped topology', () => {
   test('has on each node two clients and two servers in the mesh, one of each outside', () => {
     for (const node of topology.nodes) {
       const count = (namespace: string, app: string) =>
-        topology.pods.filter((p) => p.node === node && p.namespace === namespace && p.app === app).length
+        topology.pods.filter((p) => p.node === node && p.namespace === namespace && p.app === app && p.labels.role === app).length
       expect([count('demo', 'sleep'), count('demo', 'httpbin'), count('plain', 'sleep'), count('plain', 'httpbin')]).toEqual([2, 2, 1, 1])
     }
     expect(topology.namespaces.demo?.labels).toEqual({ 'istio.io/dataplane-mode': 'ambient' })
@@ -36,7 +36,7 @@ describe('the shipped topology', () => {
   })
 
   test('has a ClusterIP service for each server, one for all, and a headless one', () => {
-    const servers = topology.pods.filter((p) => p.app === 'httpbin').map((p) => p.name)
+    const servers = topology.pods.filter((p) => p.labels.role === 'httpbin').map((p) => p.name)
     expect(
       topology.services
         .filter((s) => !s.clusterIP)

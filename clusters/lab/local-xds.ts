@@ -22,6 +22,7 @@ export function startLocalXds(store: Store, onError: (error: Error) => void): ()
       pods: view.list('pods'),
       services: view.list('services'),
       policies: view.list('authorizationpolicies'),
+      authentications: view.list('peerauthentications'),
       namespaces,
     })
     const found = store.find(resources.configmaps, { namespace: meshNamespace, name: localXdsConfigMap })
@@ -31,7 +32,9 @@ export function startLocalXds(store: Store, onError: (error: Error) => void): ()
     store.apply(resources.configmaps, configMap, { fieldManager: 'everyhop-local-xds', force: true })
   }
   const writes = new Latest(write, onError, minimumMs)
-  const unwatch = view.watch(['namespaces', 'pods', 'services', 'authorizationpolicies', 'configmaps'], () => writes.call())
+  const unwatch = view.watch(['namespaces', 'pods', 'services', 'authorizationpolicies', 'peerauthentications', 'configmaps'], () =>
+    writes.call(),
+  )
   return async () => {
     unwatch()
     await writes.stop()

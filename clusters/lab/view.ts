@@ -1,4 +1,5 @@
 import type { EndpointSlice, KubernetesObject, Pod, Service } from '../kubernetes.ts'
+import type { PeerAuthentication } from '../local-xds-authentication.ts'
 import type { AuthorizationPolicy } from '../local-xds-policies.ts'
 
 /** What the lab's own agents (kube-proxy, DNS, local xDS) look at, by plural name. */
@@ -8,6 +9,7 @@ export interface ViewKinds {
   services: Service
   endpointslices: EndpointSlice
   authorizationpolicies: AuthorizationPolicy
+  peerauthentications: PeerAuthentication
   configmaps: KubernetesObject
 }
 

@@ -14,6 +14,8 @@ export const topologyRecordSchema = z.object({
       app: z.enum(['sleep', 'httpbin']),
       serviceAccount: z.string(),
       enrolled: z.boolean(),
+      /** Its label says that it speaks HBONE by itself. */
+      tunnel: z.boolean().optional(),
     }),
   ),
   services: z.array(

@@ -1,5 +1,5 @@
 import type { PacketObservation } from '../evidence/observation.ts'
-import type { Device, Hop } from '../modes/path.ts'
+import type { Device, Hop, Outcome } from '../modes/path.ts'
 import type { Attempt } from '../traffic/attempt.ts'
 import { boundRefs, fillFlow, type Variables } from './bind.ts'
 import type { Evidence } from './evidence.ts'
@@ -22,12 +22,27 @@ export function outcomeCheck(expectation: Expectation, attempt: Attempt, evidenc
           served[0] ? proven('outcome', 'the server sees the token', [served[0].ref]) : missing('outcome', 'the server sees the token'),
         ]
       : [
-          answered ? contradicted('outcome', 'the client is refused', words, []) : proven('outcome', 'the client is refused', []),
+          refusedAs(outcome, attempt) ? proven('outcome', refusals(outcome), []) : contradicted('outcome', refusals(outcome), words, []),
           served[0]
             ? contradicted('outcome', 'no server sees the token', `${served[0].netns} served it`, [served[0].ref])
             : proven('outcome', 'no server sees the token', []),
         ]
   return check('outcome', outcome === 'served' ? 'is served' : 'is refused', proofs)
+}
+
+const refusals = (outcome: Exclude<Outcome, 'served'>) =>
+  outcome === 'refused'
+    ? 'the client is refused'
+    : outcome === 'closed'
+      ? 'the client gets a connection that is closed without an answer'
+      : `the client gets its CONNECT ${outcome}`
+
+function refusedAs(outcome: Exclude<Outcome, 'served'>, { result: { ok, echoed, error } }: Attempt): boolean {
+  if (ok && echoed) return false
+  if (outcome === 'refused') return true
+  if (outcome === 'closed')
+    return (error?.phase === 'request' && !error.code.startsWith('HTTP_') && error.code !== 'ETIMEDOUT') || error?.code === 'EHBONE'
+  return error?.code === outcome.replace('answered ', 'HBONE_')
 }
 
 const errorText = (attempt: Attempt) =>
@@ -151,7 +166,7 @@ export function controlChecks(expectation: Expectation, attempts: readonly Attem
       : contradicted('control', expected, errorText(attempt), [])
   })
   const negative = attempts.find((a) => a.role === 'negative')
-  const flipped = expectation.path.outcome === 'refused' ? 'is served' : 'is refused'
+  const flipped = expectation.path.outcome === 'served' ? 'is refused' : 'is served'
   const expected = `without "${expectation.decisive}" the request ${flipped}`
   let other: ProofVerdict
   if (!negative) other = missing('control', expected)

@@ -46,7 +46,7 @@ const boundSchema = z.object({
   path: z.object({
     legs: z.array(legSchema),
     bindings: z.record(z.string(), z.object({ from: z.enum(['client', 'packet', 'conntrack']) }).loose()),
-    outcome: z.enum(['served', 'refused']),
+    outcome: z.union([z.enum(['served', 'refused', 'closed']), z.templateLiteral(['answered ', z.number()])]),
   }),
 })
 

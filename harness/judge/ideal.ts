@@ -1,5 +1,5 @@
 import type { Observation, PacketObservation, TraceObservation } from '../evidence/observation.ts'
-import type { PacketProof, Proof, TraceProof, Which } from '../modes/path.ts'
+import type { Outcome, PacketProof, Proof, TraceProof, Which } from '../modes/path.ts'
 import type { Attempt } from '../traffic/attempt.ts'
 import { fill, fillFlow, type Variables } from './bind.ts'
 import type { Expectation } from './expectation.ts'
@@ -10,9 +10,14 @@ import type { Expectation } from './expectation.ts'
  */
 export function idealRun(expectation: Expectation): { attempts: Attempt[]; observations: Observation[] } {
   const ports = { client: 40_001, hbone: 40_002, served: 40_003, turned: 40_004, probe: 40_005 }
-  const variables: Variables = Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, { port: `${port}` }]))
+  const variables: Variables = Object.fromEntries(
+    Object.entries(ports).map(([name, port]) => [
+      name,
+      { port: `${expectation.path.bindings[name]?.from === 'client' ? ports.client : port}` },
+    ]),
+  )
   const reused = expectation.path.legs.some((l) => l.reused)
-  const refused = expectation.path.outcome === 'refused'
+  const refused = expectation.path.outcome !== 'served'
   const attempts = [
     attempt(expectation, 'positive', 1000, !refused || true, ports.client - 10),
     ...(reused ? [attempt(expectation, 'opening', 2000, true, ports.client - 20)] : []),
@@ -68,8 +73,21 @@ function attempt(e: Expectation, role: Attempt['role'], at: number, served: bool
     client: { node: e.client.node, netns: e.client.netns },
     server: { node: e.server.node, netns: e.server.netns },
     request: { protocol: e.case.protocol, host, port: Number(port) },
-    result: { ok: served, echoed: served, localPort, startedAt: at / 1000, endedAt: at / 1000 + 0.5 },
+    result: {
+      ok: served,
+      echoed: served,
+      localPort,
+      ...(served ? {} : { error: errorOf(e.path.outcome) }),
+      startedAt: at / 1000,
+      endedAt: at / 1000 + 0.5,
+    },
   }
+}
+
+/** What a client says of a request that ends so. */
+function errorOf(outcome: Outcome): NonNullable<Attempt['result']['error']> {
+  const [, status] = outcome.split(' ')
+  return status ? { code: `HBONE_${status}`, message: '', phase: 'tunnel' } : { code: 'ECONNRESET', message: '', phase: 'request' }
 }
 
 const TERMINAL = /-j (REDIRECT|ACCEPT|SNAT)/

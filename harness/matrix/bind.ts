@@ -5,6 +5,8 @@ import type { Case } from './cell.ts'
 export interface Participant extends Place {
   readonly app: 'sleep' | 'httpbin'
   readonly enrolled: boolean
+  /** Outside the mesh, but called over HBONE, because its label says that it speaks that itself. */
+  readonly impostor: boolean
   /** Service account's principal without `spiffe://`, as policies name it. */
   readonly principal: string
   /** Pod name, namespace, uid. */
@@ -35,11 +37,16 @@ export function bindCases(
   participants: readonly Participant[],
   ports: AppPorts,
 ): { bound: BoundCase[]; unbound: Unbound[] } {
-  const used = new Set<string>()
+  const used = new Map<string, Case['policy']>()
   const bound: BoundCase[] = []
   const unbound: Unbound[] = []
   for (const c of cases) {
-    const pair = pairsFor(c, participants).find(([client, server]) => !tunnels(c) || !used.has(`${client.netns} ${server.netns}`))
+    const pairs = pairsFor(c, participants)
+    const usedWith = ([client, server]: [Participant, Participant]) => used.get(`${client.netns} ${server.netns}`)
+    // A tunnel that is reused may be anybody's who made its request before: pairs without one are few.
+    const pair = tunnels(c)
+      ? pairs.find((p) => usedWith(p) === undefined)
+      : (c.connection === 'pooled' && pairs.find((p) => usedWith(p) === 'none')) || pairs[0]
     if (!pair) {
       unbound.push({
         case: c,
@@ -48,27 +55,49 @@ export function bindCases(
       continue
     }
     const [client, server] = pair
-    used.add(`${client.netns} ${server.netns}`)
+    used.set(`${client.netns} ${server.netns}`, c.policy)
     const port = ports[c.protocol]
-    const endpoint = `${server.ip}:${port.pod}`
-    bound.push({
-      case: c,
-      client,
-      server,
-      endpoint,
-      destination: c.address === 'pod-ip' ? endpoint : `${server.clusterIP}:${port.service}`,
-    })
+    const endpoint = `${server.ip}:${c.port ?? port.pod}`
+    const destination = c.address === 'pod-ip' ? endpoint : `${server.clusterIP}:${port.service}`
+    const call = { case: c, client, server, endpoint, destination }
+    bound.push(c.traffic === 'forged' ? forged(call, client, participants) : call)
   }
   return { bound, unbound }
 }
 
-const tunnels = (c: Case) => c.traffic === 'mesh-to-mesh'
+/** Whether a case needs a tunnel that is new. */
+const tunnels = (c: Case) => c.traffic === 'mesh-to-mesh' && c.connection === 'new'
+
+/** Who the client says it is, and whom it asks for: right but for the one thing that is forged. */
+function forged(call: BoundCase, client: Participant, all: readonly Participant[]): BoundCase {
+  const own = `spiffe://${client.principal}`
+  // Somebody's identity that is worth having.
+  const meshed = all.find((p) => p.app === 'sleep' && p.enrolled)?.identity ?? own
+  switch (call.case.forgery) {
+    case 'foreign-ca':
+      return { ...call, client: { ...client, identity: meshed } }
+    case 'foreign-trust-domain':
+      return { ...call, client: { ...client, identity: meshed.replace(/^spiffe:\/\/[^/]+/, 'spiffe://elsewhere.example') } }
+    case 'other-authority': {
+      const other = all.find((p) => p.app === 'httpbin' && p.enrolled && p.ip !== call.server.ip)
+      const [, port] = call.endpoint.split(':')
+      return { ...call, client: { ...client, identity: own }, destination: `${other?.ip ?? client.ip}:${port}` }
+    }
+    default:
+      return { ...call, client: { ...client, identity: own } }
+  }
+}
 
 function pairsFor(c: Case, all: readonly Participant[]): [Participant, Participant][] {
-  const clientMeshed = c.traffic === 'mesh-to-mesh' || c.traffic === 'mesh-to-plain'
-  const serverMeshed = c.traffic !== 'mesh-to-plain'
+  const clientMeshed = c.traffic.startsWith('mesh-') || c.caller === 'mesh'
+  const impostor = c.traffic === 'mesh-to-impostor'
+  const serverMeshed = c.traffic !== 'mesh-to-plain' && !impostor
   const servers = all.filter(
-    (p) => p.app === 'httpbin' && p.enrolled === serverMeshed && (c.address === 'pod-ip' || p.clusterIP !== undefined),
+    (p) =>
+      p.app === 'httpbin' &&
+      p.enrolled === serverMeshed &&
+      p.impostor === impostor &&
+      (c.address === 'pod-ip' || p.clusterIP !== undefined),
   )
   if (c.traffic === 'probe') return servers.map((s) => [nodeOf(s), s])
   const clients = all.filter((p) => p.app === 'sleep' && p.enrolled === clientMeshed)

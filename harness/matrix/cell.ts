@@ -9,7 +9,7 @@ export interface Case extends Axes, Variation {
   readonly quick: boolean
 }
 
-export type Traffic = 'mesh-to-mesh' | 'mesh-to-plain' | 'plain-to-mesh' | 'probe'
+export type Traffic = 'mesh-to-mesh' | 'mesh-to-plain' | 'plain-to-mesh' | 'probe' | 'direct' | 'forged' | 'mesh-to-impostor'
 
 /** What every cell has a value of: its name. */
 export interface Axes {
@@ -21,11 +21,18 @@ export interface Axes {
 
 /** What most cells have the plain value of. */
 export interface Variation {
-  readonly policy: 'none' | 'allow' | 'deny'
+  /** `strict`: no plaintext is taken (PeerAuthentication). */
+  readonly policy: 'none' | 'allow' | 'deny' | 'strict'
   /** `pooled`: a request before it opened the tunnel that this one must reuse. */
   readonly connection: 'new' | 'pooled'
   /** Who says what, and in which order: `echo` is a request and its answer. */
   readonly exchange: 'echo'
+  /** `direct`: one of ztunnel's own ports, instead of the app's. */
+  readonly port?: 15001 | 15006 | 15008
+  /** `direct`: who calls it. */
+  readonly caller?: 'plain' | 'mesh'
+  /** `forged`: what is wrong with a client that speaks HBONE itself. */
+  readonly forgery?: 'foreign-ca' | 'foreign-trust-domain' | 'disallowed' | 'other-authority'
 }
 
 /** One cell, of release `today` (`casesOf` makes those of others from it). With a variant (its last name) it is quick unless that says otherwise, without one it is not. */

@@ -12,14 +12,14 @@ test('nothing asked for is everything, quick is the part marked so', () => {
 })
 
 test('globs name cases with or without the mode', () => {
-  expect(ids(['probe/**'])).toEqual(['inpod/probe/same-node/pod-ip/http', 'inpod/probe/same-node/pod-ip/tcp'])
+  expect(ids(['probe/*/*/*'])).toEqual(['inpod/probe/same-node/pod-ip/http', 'inpod/probe/same-node/pod-ip/tcp'])
   expect(ids(['inpod/probe/**'])).toEqual(ids(['probe/**']))
   expect(ids(['**/pooled', '**/denied'])).toHaveLength(2)
 })
 
 test('an exclamation mark takes away, from the named or from all', () => {
   expect(ids(['!**/cluster-ip/**']).every((id) => !id.includes('cluster-ip'))).toBe(true)
-  expect(ids(['probe/**', '!**/tcp'])).toEqual(['inpod/probe/same-node/pod-ip/http'])
+  expect(ids(['probe/*/*/*', '!**/tcp'])).toEqual(['inpod/probe/same-node/pod-ip/http'])
 })
 
 test('a case that is named is run although it is not a quick one', () => {

@@ -1,19 +1,26 @@
-import { back, type Device, type Flow, type Hop, hop, type Netns, packet, type Row, token } from './path.ts'
+import { back, type Device, type Flow, type Hop, hop, type Netns, packet, type Row, requestToken, token } from './path.ts'
 import type { BoundCase, Place } from './place.ts'
 
 /**
  * One connection from pod to pod over the node or nodes between: first packet and first data packet at every device, there and back.
- * `asked`: what the client addressed, where the node rewrites it on its way (ClusterIP).
+ * `asked`: what the client addressed, where the node rewrites it on its way (ClusterIP). `answered`: whether the request gets a first byte back.
  */
-export function across(c: BoundCase, carried: Flow, row: Row, client: Place, server: Place, asked: Flow = carried): Omit<Hop, 'id'>[] {
+export function across(
+  c: BoundCase,
+  carried: Flow,
+  row: Row,
+  client: Place,
+  server: Place,
+  asked: Flow = carried,
+  answered = true,
+): Omit<Hop, 'id'>[] {
   const seen = (at: Device, there: 'in' | 'out', f: Flow) => {
     const home = there === 'in' ? 'out' : 'in'
     return [
       packet(at, there, 'syn', f),
       packet(at, home, 'syn-ack', back(f)),
       packet(at, there, 'data', f),
-      packet(at, home, 'reply', back(f)),
-      token(at, row, f),
+      ...(answered ? [packet(at, home, 'reply', back(f)), token(at, row, f)] : [requestToken(at, row, f)]),
     ]
   }
   const on = (place: Place, dev: string): Device => ({ node: place.node, netns: 'node', dev })

@@ -128,8 +128,11 @@ export interface Path {
   readonly outcome: Outcome
 }
 
-/** How the request must end: served, or refused without the server having seen it. */
-export type Outcome = 'served' | 'refused'
+/**
+ * How the request must end: served; or without the server having seen it: `refused` in whatever way, `closed` (the connection stood and ended without an answer),
+ * or the CONNECT of the client's own tunnel answered with a status.
+ */
+export type Outcome = 'served' | 'refused' | 'closed' | `answered ${number}`
 
 // Builders: a leg table should read like the fact sheet's.
 

@@ -19,7 +19,7 @@ import { Tail } from './tail.ts'
 
 export interface BatchOptions {
   readonly run: string
-  readonly cluster: Pick<Cluster, 'nodes' | 'apply' | 'delete' | 'provider'>
+  readonly cluster: Pick<Cluster, 'nodes' | 'apply' | 'delete' | 'provider' | 'kubeconfig'>
   readonly topology: TopologyRecord
   /** For the line that runs a case again: a topology that is not the default. */
   readonly topologyGiven?: string | undefined

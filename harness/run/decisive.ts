@@ -7,6 +7,12 @@ export const appPorts: AppPorts = { http: { pod: httpPort, service: 80 }, tcp: {
 
 /** The one condition that a case rests on, which its negative control takes away. */
 export function decisiveOf(c: Case): string {
+  if (c.traffic === 'direct') return "a port of ztunnel's own"
+  if (c.traffic === 'mesh-to-impostor') return 'a certificate of somebody else'
+  if (c.forgery === 'foreign-ca') return 'a certificate that another CA signed'
+  if (c.forgery === 'foreign-trust-domain') return 'an identity of another trust domain'
+  if (c.forgery === 'other-authority') return "a CONNECT to another pod's address"
+  if (c.policy === 'strict' && c.traffic === 'plain-to-mesh') return 'strict mutual TLS'
   if (c.policy === 'deny') return 'a policy that allows only somebody else'
   if (c.policy === 'allow') return 'a policy that allows this client, and none that denies'
   return c.traffic === 'mesh-to-mesh' || c.traffic === 'plain-to-mesh' ? 'no policy that denies' : 'a listening server'

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Cluster } from '../../clusters/cluster.ts'
 import type { KubernetesObject } from '../../clusters/kubernetes.ts'
+import { meshCa } from '../../clusters/mesh-ca.ts'
 import { httpPort, tcpPort } from '../../images/lib/app-protocol.ts'
 import type { Observation } from '../evidence/observation.ts'
 import type { CollectorSession } from '../evidence/session.ts'
@@ -8,14 +9,16 @@ import type { Expectation } from '../judge/expectation.ts'
 import type { Participant } from '../matrix/bind.ts'
 import type { Place } from '../modes/place.ts'
 import type { Attempt } from '../traffic/attempt.ts'
-import { allowOnly, denyAll } from '../traffic/policies.ts'
+import { Certificates } from '../traffic/certificates.ts'
+import { allowOnly, denyAll, strictIn } from '../traffic/policies.ts'
+import { type Asked, askedFor, HBONE_PORT } from './asked.ts'
 import type { BundleWriter } from './bundle-write.ts'
 import type { Phase, Step } from './phases.ts'
 import { settled } from './settled.ts'
 import type { Tail } from './tail.ts'
 
 export interface DriverOptions {
-  readonly cluster: Pick<Cluster, 'apply' | 'delete'>
+  readonly cluster: Pick<Cluster, 'apply' | 'delete' | 'kubeconfig'>
   readonly sessions: ReadonlyMap<string, CollectorSession>
   readonly tail: Tail
   readonly writer: BundleWriter
@@ -39,9 +42,11 @@ export class Driver {
   #marks = 0
   #last = { id: '', at: 0 }
   #policies: readonly KubernetesObject[] = []
+  readonly #certificates: Certificates
 
   constructor(options: DriverOptions) {
     this.#o = options
+    this.#certificates = new Certificates(() => meshCa(options.cluster))
   }
 
   /** Brings the cluster into the state that a phase asks for; on return every ztunnel knows it. */
@@ -58,6 +63,7 @@ export class Driver {
 
   /** Makes one request of a case, and what belongs to it, between markers. */
   async step(role: Step['role'], e: Expectation): Promise<void> {
+    if (e.case.traffic === 'mesh-to-impostor') await this.#disguise(e, role === 'main')
     if (role === 'main') return this.#main(e)
     const negative = () => this.#attempt(e, 'negative', e.client, e.server)
     await (e.case.traffic === 'mesh-to-plain' || e.case.traffic === 'probe' ? this.#closed(e, negative) : negative())
@@ -73,11 +79,10 @@ export class Driver {
     const before = this.#last
     const from = this.#o.tail.position
     const port = e.case.protocol === 'http' ? httpPort : tcpPort
-    const [host = '', number = ''] = e.destination.split(':')
     const plain = beside && this.#plainPair(client.node, server.node)
     const [main, positive] = await Promise.all([
-      this.#request(client, e.case.protocol, host, Number(number)),
-      plain && this.#request(plain[0], e.case.protocol, plain[1].ip, port),
+      this.#request(client, await askedFor(e, role, this.#certificates)),
+      plain && this.#request(plain[0], { protocol: e.case.protocol, host: plain[1].ip, port }),
     ])
     // A refused request leaves what it leaves; for one that is to be proven, what its path says must be told.
     if (role === 'main') await this.#o.tail.until(settled(e, main.result), from, SETTLE_TIMEOUT)
@@ -93,19 +98,14 @@ export class Driver {
       this.#o.writer.attempt({ ...common, ...positive, role: beside, client: where(plain[0]), server: where(plain[1]) })
   }
 
-  async #request(
-    client: Place,
-    protocol: 'http' | 'tcp',
-    host: string,
-    port: number,
-  ): Promise<Pick<Attempt, 'token' | 'request' | 'result'>> {
+  async #request(client: Place, asked: Asked): Promise<Pick<Attempt, 'token' | 'request' | 'result'>> {
     const token = randomBytes(16).toString('hex')
     const pod = client.netns === 'node' ? undefined : { uid: this.#participant(client).uid }
-    const request = { id: token, protocol, host, port, body: token, timeoutMs: REQUEST_TIMEOUT }
+    const request = { id: token, ...asked, body: token, timeoutMs: REQUEST_TIMEOUT }
     const { ok, body, localAddress, localPort, status, error, startedAt, endedAt } = await this.#session(client.node).request(request, pod)
     return {
       token,
-      request: { protocol, host, port },
+      request: { protocol: asked.protocol, host: asked.host, port: asked.port },
       result: {
         ok,
         echoed: body?.includes(token) ?? false,
@@ -130,6 +130,7 @@ export class Driver {
 
   #policiesOf(kind: Phase['policies'], expectations: readonly Expectation[]): KubernetesObject[] {
     if (kind === 'none') return []
+    if (kind === 'strict') return [...new Set(expectations.map((e) => this.#participant(e.server).namespace))].map(strictIn)
     if (kind === 'deny everything') {
       const servers = new Map(expectations.map((e) => [e.server.netns, this.#participant(e.server)]))
       return [...servers.values()].map((server) => denyAll(server, [httpPort, tcpPort]))
@@ -154,6 +155,15 @@ export class Driver {
     )
     if (!known)
       throw new Error(`not every ztunnel knew ${policies.length} policies within ${POLICY_TIMEOUT / 1000} s: see the logs in the bundle`)
+  }
+
+  /** Gives the impostor somebody else's certificate, or the one that it should have. */
+  async #disguise(e: Expectation, asSomebody: boolean): Promise<void> {
+    const { uid, identity } = this.#participant(e.server)
+    const certificate = await this.#certificates.issue(asSomebody ? `${identity}-stranger` : identity, 'mesh')
+    const command = { id: randomBytes(4).toString('hex'), action: 'hbone', port: HBONE_PORT, certificate } as const
+    const { ok, error } = await this.#session(e.server.node).server(command, { uid })
+    if (!ok) throw new Error(`${e.server.netns} does not listen for HBONE: ${error}`)
   }
 
   async #closed(e: Expectation, work: () => Promise<void>): Promise<void> {
@@ -182,7 +192,7 @@ export class Driver {
   /** An unmeshed client and server on the same nodes. */
   #plainPair(from: string, to: string): [Participant, Participant] {
     const pick = (app: 'sleep' | 'httpbin', node: string) =>
-      this.#o.participants.find((p) => p.app === app && p.node === node && !p.enrolled)
+      this.#o.participants.find((p) => p.app === app && p.node === node && !p.enrolled && !p.impostor)
     const client = pick('sleep', from)
     const server = pick('httpbin', to)
     if (!client || !server)

@@ -33,6 +33,7 @@ export async function resolveTopology(handle: ClusterHandle, topology: Topology)
         ip: pod.status.podIP,
         app: wanted.app,
         serviceAccount: serviceAccountOf(wanted),
+        ...(wanted.labels['networking.istio.io/tunnel'] === 'http' ? { tunnel: true } : {}),
         enrolled: pod.metadata.annotations?.[REDIRECTION] === 'enabled',
       }
     }),

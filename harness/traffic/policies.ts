@@ -19,6 +19,14 @@ function policy(name: string, target: Target, spec: Record<string, unknown>): Ku
 export const allowOnly = (target: Target, principal: string): KubernetesObject =>
   policy('allow', target, { action: 'ALLOW', rules: [{ from: [{ source: { principals: [principal] } }] }] })
 
+/** No pod of the namespace takes plaintext. */
+export const strictIn = (namespace: string): KubernetesObject => ({
+  apiVersion: 'security.istio.io/v1',
+  kind: 'PeerAuthentication',
+  metadata: { name: 'everyhop-strict', namespace },
+  spec: { mtls: { mode: 'STRICT' } },
+})
+
 /** Nobody may: a DENY for all ports that the target serves. */
 export const denyAll = (target: Target, ports: readonly number[]): KubernetesObject =>
   policy('deny', target, { action: 'DENY', rules: [{ to: [{ operation: { ports: ports.map(String) } }] }] })

@@ -1,8 +1,9 @@
 import { eth0, loopback, netns } from '../network.ts'
-import { type Binding, type Device, flow, type Path } from '../path.ts'
+import { type Binding, type Device, flow, type Outcome, type Path } from '../path.ts'
 import type { BoundCase } from '../place.ts'
 import { appToZtunnel } from './legs/app-ztunnel.ts'
-import { clientToZtunnel } from './legs/client-ztunnel.ts'
+import { clientRefusedInClear, clientToOwnPort, clientToZtunnel } from './legs/client-ztunnel.ts'
+import { forgedToZtunnel, ztunnelToImpostor } from './legs/forged.ts'
 import { nodeToApp } from './legs/node-app.ts'
 import { ztunnelToApp } from './legs/ztunnel-app.ts'
 import { passedThrough } from './legs/ztunnel-server.ts'
@@ -16,14 +17,13 @@ export function path(c: BoundCase): Path {
   switch (c.case.traffic) {
     case 'mesh-to-mesh':
       return {
-        legs: [appToZtunnel(c, release), ztunnelToZtunnel(c, release, refused), ...(refused ? [] : [ztunnelToApp(c, release)])],
-        bindings: {
-          client: { from: 'client' },
-          turned: turnedPort(c),
-          hbone: { from: 'packet', ...eth0(c.client), source: c.client.ip, to: `${c.server.ip}:15008` },
-          ...(refused ? {} : { served: dialledPort(c, loopback(c.server)) }),
-        },
-        outcome: refused ? 'refused' : 'served',
+        legs: [
+          appToZtunnel(c, release, refused),
+          ztunnelToZtunnel(c, release, refused ? 'refused by policy' : 'carried'),
+          ...(refused ? [] : [ztunnelToApp(c, release)]),
+        ],
+        bindings: { ...meshBindings(c), ...(refused ? {} : { served: dialledPort(c, loopback(c.server)) }) },
+        outcome: refused ? 'closed' : 'served',
       }
     case 'mesh-to-plain':
       return {
@@ -32,6 +32,8 @@ export function path(c: BoundCase): Path {
         outcome: 'served',
       }
     case 'plain-to-mesh':
+      if (c.case.policy === 'strict')
+        return { legs: [clientRefusedInClear(c, release)], bindings: { client: { from: 'client' } }, outcome: 'closed' }
       return {
         legs: [clientToZtunnel(c, release), ztunnelToApp(c, release)],
         bindings: { client: { from: 'client' }, served: dialledPort(c, loopback(c.server)) },
@@ -46,8 +48,32 @@ export function path(c: BoundCase): Path {
         },
         outcome: 'served',
       }
+    case 'direct':
+      if (c.case.caller === 'plain')
+        return { legs: [clientToOwnPort(c, release)], bindings: { client: { from: 'client' } }, outcome: 'closed' }
+      return {
+        legs: [appToZtunnel(c, release, true), ztunnelToZtunnel(c, release, 'refused as a call to itself')],
+        bindings: meshBindings(c),
+        outcome: 'closed',
+      }
+    case 'forged':
+      return { legs: [forgedToZtunnel(c, release)], bindings: { hbone: { from: 'client' } }, outcome: forgedOutcome(c) }
+    case 'mesh-to-impostor':
+      return { legs: [appToZtunnel(c, release, true), ztunnelToImpostor(c)], bindings: meshBindings(c), outcome: 'closed' }
   }
 }
+
+/** In the handshake a peer is told nothing; later its CONNECT is answered (facts 4.2 responses). */
+function forgedOutcome({ case: { forgery } }: BoundCase): Outcome {
+  if (forgery === 'other-authority') return 'answered 400'
+  return forgery === 'disallowed' ? 'answered 401' : 'closed'
+}
+
+const meshBindings = (c: BoundCase): Record<string, Binding> => ({
+  client: { from: 'client' },
+  turned: turnedPort(c),
+  hbone: { from: 'packet', ...eth0(c.client), source: c.client.ip, to: `${c.server.ip}:15008` },
+})
 
 /** REDIRECT keeps the client's port unless another connection to 15001 has it: then translation gives it another. */
 const turnedPort = (c: BoundCase): Binding => ({

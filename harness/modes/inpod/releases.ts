@@ -1,4 +1,4 @@
-import type { Flow, Hop, Netns, Proof, Which } from '../path.ts'
+import type { Flow, Hop, LogProof, Netns, Proof, Which } from '../path.ts'
 import type { BoundCase } from '../place.ts'
 import { redirectEntry } from './legs/entry-redirect.ts'
 
@@ -17,9 +17,9 @@ export interface Entry {
   /** The fact-sheet rows that they are written from. */
   readonly facts: string
   /** HBONE: to ztunnel's listener on 15008. */
-  readonly hbone: (c: BoundCase) => Hops
-  /** Plaintext: to ztunnel's listener on 15006. */
-  readonly plain: (c: BoundCase) => Hops
+  readonly hbone: (c: BoundCase, tunnel: Flow) => Hops
+  /** Plaintext: to ztunnel's listener on 15006, with what ztunnel tells of it. */
+  readonly plain: (c: BoundCase, end: { readonly title: string; readonly told: LogProof }) => Hops
   /** The node's own: to the app. */
   readonly probe: (c: BoundCase) => Hops
   /** What a packet that comes back over the pod's `lo` meets besides the marks. */

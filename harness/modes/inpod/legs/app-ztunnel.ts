@@ -4,8 +4,8 @@ import type { BoundCase } from '../../place.ts'
 import type { Release } from '../releases.ts'
 import { markConnection, PROXY_MARK, REPLY_MARK, redirectOut, restoreMark } from '../rules.ts'
 
-/** The client's side: facts 1.2 nat ISTIO_OUTPUT, 1.6 row 7; listeners inherit the mark, so the answer marks the connection (1.2 mangle ISTIO_PRERT, 4.1). */
-export function appToZtunnel(c: BoundCase, { entry }: Release): Leg {
+/** The client's side: facts 1.2 nat ISTIO_OUTPUT, 1.6 row 7; listeners inherit the mark, so the answer marks the connection (1.2 mangle ISTIO_PRERT, 4.1). `refused`: the app gets no answer. */
+export function appToZtunnel(c: BoundCase, { entry }: Release, refused = false): Leg {
   const app = netns(c.client)
   const lo = loopback(c.client)
   const asked = flow(`${c.client.ip}:$client`, c.destination)
@@ -29,9 +29,7 @@ export function appToZtunnel(c: BoundCase, { entry }: Release): Leg {
       trace(app, 'data', asked, 'mangle OUTPUT ISTIO_OUTPUT', restoreMark, REPLY_MARK),
       packet(lo, 'out', 'data', turned),
       packet(lo, 'in', 'data', turned),
-      ...(c.case.policy === 'deny'
-        ? [requestToken(lo, 'clear', turned)]
-        : [packet(lo, 'in', 'reply', answer), token(lo, 'clear', turned, answer)]),
+      ...(refused ? [requestToken(lo, 'clear', turned)] : [packet(lo, 'in', 'reply', answer), token(lo, 'clear', turned, answer)]),
     ),
   ])
 }

@@ -1,5 +1,5 @@
 import { netns } from '../../network.ts'
-import { back, conntrack, flow, hop, log, socket, trace } from '../../path.ts'
+import { back, conntrack, flow, hop, socket, trace } from '../../path.ts'
 import type { Entry } from '../releases.ts'
 import { acceptProbe, PROBE_SNAT, PROXY_MARK, untouched } from '../rules.ts'
 
@@ -10,23 +10,21 @@ const redirectIn = {
 /** Release `today`: nat PREROUTING turns plaintext to 15006 (facts 1.2 nat ISTIO_PRERT, 1.6 REDIRECT); HBONE needs no rule. */
 export const redirectEntry: Entry = {
   facts: '1.2',
-  hbone: (c) => {
+  hbone: (c, tunnel) => {
     const pod = netns(c.server)
-    const tunnel = flow(`${c.client.ip}:$hbone`, `${c.server.ip}:15008`)
     return [hop('is left to the HBONE listener', pod, trace(pod, 'syn', tunnel, 'nat PREROUTING', untouched, 0))]
   },
-  plain: (c) => {
+  plain: (c, { title, told }) => {
     const pod = netns(c.server)
     const arriving = flow(`${c.client.ip}:$client`, c.endpoint)
-    const told = { 'src.addr': arriving.from, 'dst.addr': arriving.to, direction: 'inbound' }
     return [
       hop('is turned to ztunnel', pod, trace(pod, 'syn', arriving, 'nat PREROUTING ISTIO_PRERT', redirectIn, 0)),
       hop(
-        'reaches ztunnel',
+        title,
         pod,
         conntrack(pod, arriving, flow(`${c.server.ip}:15006`, arriving.from), 0),
         socket(pod, `${c.server.ip}:15006`, arriving.from, PROXY_MARK),
-        log(pod, 'connection complete', told, ['error', 'src.identity', 'dst.identity', 'dst.hbone_addr']),
+        told,
       ),
     ]
   },
