@@ -15,6 +15,8 @@ let zt: Ztunnel
 let plane: ControlPlane
 let stream: Stream
 let own: Pod
+/** Not enrolled: the control plane's place, and a stranger to the mesh. */
+let istiod: Pod
 let away = false
 let take: (socket: Socket) => void
 
@@ -29,6 +31,7 @@ const pod = (name: string, last: number) => {
     addresses: [Uint8Array.of(10, 79, 0, last)],
     tunnelProtocol: 'HBONE',
     node: 'node-1',
+    clusterId: 'Kubernetes',
   }
   return bed.pod(name, `10.79.0.${last}`, true)
 }
@@ -52,7 +55,7 @@ beforeAll(async () => {
   client = pod('client', 2)
   server = pod('server', 3)
   own = bed.pod('own', '10.79.0.9', false)
-  const istiod = bed.pod('istiod', '10.79.0.8', false)
+  istiod = bed.pod('istiod', '10.79.0.8', false)
   zt = new Ztunnel()
   plane = new ControlPlane(await generateCa(), join(zt.dir, 'plane'))
   await plane.start({ accept: (to) => (take = to) })
@@ -101,6 +104,7 @@ test('pods speak with certificates of the control plane’s CA', async () => {
 
 test('a policy that comes closes what it denies, one that goes lets it in again', async () => {
   const live = await standing(client)
+  const clear = await standing(istiod)
   const from = zt.lines.length
   const deny = policyResource({
     name: 'deny',
@@ -119,8 +123,24 @@ test('a policy that comes closes what it denies, one that goes lets it in again'
       .resume()
       .end(),
   )
-  await stream.push({ typeUrl: typeUrls.authorization, removedResources: ['demo/deny'] })
-  await zt.line(/xds\treceived response\t.*put="" removed="demo\/deny"$/, from)
+  expect(await exchange(clear, 'clear')).toBe('clear')
+
+  const plaintext = await standing(istiod)
+  const ended = new Promise((resolve) => plaintext.once('end', resolve).resume())
+  const strict = policyResource({
+    name: 'strict',
+    namespace: 'demo',
+    scope: 'NAMESPACE',
+    action: 'DENY',
+    rules: [{ clauses: [{ matches: [{ notPrincipals: [{ presence: {} }] }] }] }],
+  })
+  const before = zt.lines.length
+  await stream.push({ typeUrl: typeUrls.authorization, resources: [strict], removedResources: ['demo/deny'] })
+  expect(await zt.line(/connection closed due to policy change/, before)).toMatch(/src\.addr=10\.79\.0\.8:\d+ dst\.addr=10\.79\.0\.3:8080 /)
+  await ended
+  expect(await exchange(bed.dial(client, server.ip, 8080), 'mtls')).toBe('10.79.0.2 mtls')
+  await stream.push({ typeUrl: typeUrls.authorization, removedResources: ['demo/strict'] })
+  await zt.line(/xds\treceived response\t.*put="" removed="demo\/strict"$/, from)
   expect(await exchange(bed.dial(client, server.ip, 8080), 'again')).toBe('10.79.0.2 again')
 })
 

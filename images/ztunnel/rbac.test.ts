@@ -64,6 +64,8 @@ test.each([
 test('IPv6 addresses match IPv6 blocks only', () => {
   expect(matches(policy('[[[{ sourceIps: ["fd00::/64"] }]]]'), six)).toBe(true)
   expect(matches(policy('[[[{ sourceIps: [10.0.0.0/8] }]]]'), six)).toBe(false)
+  expect(matches(policy('[[[{ sourceIps: ["::/0"] }]]]'), client)).toBe(false)
+  expect(matches(policy('[[[{ sourceIps: [0.0.0.0/0] }]]]'), six)).toBe(false)
 })
 
 const all = '[[[{ destinationPorts: [8080] }]]]'
@@ -104,4 +106,43 @@ policies: [${policies.join(', ')}]`)
   const unknown: string[] = []
   expect(authorize(state, state.workloads.get('w')!, client, (name) => unknown.push(name))).toBe(denial)
   expect(unknown).toContain('istio-system/gone')
+})
+
+// What istiod makes of PeerAuthentication (fact sheet: in-pod mode, 4.7): who may call which port.
+const strict =
+  '{ name: istio_converted_static_strict, namespace: istio-system, scope: WorkloadSelector, action: Deny, rules: [[[{ notPrincipals: [Presence] }]]] }'
+const converted = (rules: string) =>
+  `{ name: converted_peer_authentication_x, namespace: demo, scope: WorkloadSelector, action: Deny, rules: ${rules} }`
+const strictBut9000 = converted('[[[{ notPrincipals: [Presence] }], [{ notDestinationPorts: [9000] }]]]')
+const permissiveBut9000 = converted('[[[{ notPrincipals: [Presence] }], [{ destinationPorts: [9000] }]]]')
+
+test.each([
+  // mode, policies, plaintext on 8080, plaintext on 9000, mTLS on 8080, mTLS on 9000
+  ['unset or permissive', [], true, true, true, true],
+  ['strict', [strict], false, false, true, true],
+  ['strict, port 9000 permissive', [strictBut9000], false, true, true, true],
+  ['permissive, port 9000 strict', [permissiveBut9000], true, false, true, true],
+  ['strict and a port-level mix: the static policy denies what the mix admits', [strict, strictBut9000], false, false, true, true],
+])('PeerAuthentication %s', (_mode, policies, ...admitted) => {
+  const state = mesh(`
+workloads: [{ uid: w, name: w, namespace: demo, authorizationPolicies: [istio-system/istio_converted_static_strict, demo/converted_peer_authentication_x] }]
+policies: [${policies.join(', ')}]`)
+  const asked = [plaintext, client].flatMap((c) => [8080, 9000].map((destinationPort) => ({ ...c, destinationPort })))
+  expect(asked.map((c) => authorize(state, state.workloads.get('w')!, c) === undefined)).toEqual(admitted)
+})
+
+test('a policy that changes its scope covers the new workloads and leaves the old', () => {
+  const state = mesh(`
+workloads: [{ uid: w, name: w, namespace: demo }, { uid: o, name: o, namespace: other }]
+policies: [${line('d', 'Deny', all)}]`)
+  const denied = () => ['w', 'o'].filter((uid) => authorize(state, state.workloads.get(uid)!, client) !== undefined)
+  expect(denied()).toEqual(['w'])
+  const put = (rest: string) => state.apply(parseLocalState(`policies: [${line('d', 'Deny', all, rest)}]`, 't'))
+  put('namespace: demo, scope: Global')
+  expect(denied()).toEqual(['w', 'o'])
+  put('namespace: demo, scope: WorkloadSelector')
+  expect(denied()).toEqual([])
+  put('namespace: demo, scope: Namespace')
+  state.apply({ removed: { policies: ['demo/d'] } })
+  expect(denied()).toEqual([])
 })

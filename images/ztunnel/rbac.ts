@@ -31,11 +31,7 @@ export function authorize(state: MeshState, workload: Workload, connection: Poli
 }
 
 function policiesFor(state: MeshState, workload: Workload, onUnknown?: (name: string) => void): Policy[] {
-  const found: Policy[] = []
-  for (const policy of state.policies.values()) {
-    if (policy.dryRun) continue
-    if (policy.scope === 'Global' || (policy.scope === 'Namespace' && policy.namespace === workload.namespace)) found.push(policy)
-  }
+  const found = [...state.policiesOver(workload.namespace)].filter((policy) => !policy.dryRun)
   for (const name of workload.authorizationPolicies) {
     const policy = state.policies.get(name)
     if (!policy) onUnknown?.(name)
@@ -83,6 +79,8 @@ function matchesText(pattern: StringMatch, value: string): boolean {
 const sets = new Map<string, ReturnType<typeof blockList>>()
 
 function contains(cidr: string, address: string): boolean {
+  // Node's BlockList takes an IPv4 address for the IPv6 one that it maps to: `::/0` would hold all of both.
+  if (cidr.includes(':') !== address.includes(':')) return false
   let set = sets.get(cidr)
   if (!set) {
     if (sets.size >= 10_000) sets.clear()

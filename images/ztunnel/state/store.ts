@@ -27,6 +27,8 @@ export class MeshState extends EventEmitter<{ changed: [] }> {
   readonly #byVip = new Map<string, Set<Service>>()
   readonly #byHost = new Map<string, Set<Service>>()
   readonly #byWorkloadHost = new Map<string, Set<Workload>>()
+  /** By namespace; global ones under ''. Those that only count where a workload names them are in neither. */
+  readonly #policiesIn = new Map<string, Set<Policy>>()
   /** By service key, for services that exist or will: `<namespace>/<hostname>` → workload uid → endpoint. */
   readonly #endpoints = new Map<string, Map<string, Endpoint>>()
 
@@ -53,11 +55,10 @@ export class MeshState extends EventEmitter<{ changed: [] }> {
   apply({ removed = {}, workloads = [], services = [], policies = [] }: Changes): void {
     for (const uid of removed.workloads ?? []) this.#removeWorkload(uid)
     for (const key of removed.services ?? []) this.#removeService(key)
-    for (const key of removed.policies ?? []) this.policies.delete(key)
+    for (const key of removed.policies ?? []) this.#removePolicy(key)
     for (const workload of workloads) this.#putWorkload(workload)
     for (const service of services) this.#putService(service)
-    for (const policy of policies)
-      if (!isDeepStrictEqual(this.policies.get(policyKey(policy)), policy)) this.policies.set(policyKey(policy), policy)
+    for (const policy of policies) this.#putPolicy(policy)
     this.emit('changed')
   }
 
@@ -122,6 +123,12 @@ export class MeshState extends EventEmitter<{ changed: [] }> {
     return Object.keys(workload.services).flatMap((key) => this.services.get(key) ?? [])
   }
 
+  /** Policies for all workloads of a namespace: the namespace's own and the global ones. */
+  *policiesOver(namespace: string): Generator<Policy> {
+    yield* this.#policiesIn.get(namespace) ?? []
+    yield* this.#policiesIn.get('') ?? []
+  }
+
   /** Endpoints of services that are not known (upstream's `stagedServices`). */
   *staged(): Generator<[string, ReadonlyMap<string, Endpoint>]> {
     for (const [key, endpoints] of this.#endpoints) if (!this.services.has(key)) yield [key, endpoints]
@@ -166,6 +173,23 @@ export class MeshState extends EventEmitter<{ changed: [] }> {
     add(this.#byHost, service.hostname.toLowerCase(), service)
   }
 
+  #putPolicy(policy: Policy): void {
+    const key = policyKey(policy)
+    if (isDeepStrictEqual(this.policies.get(key), policy)) return
+    this.#removePolicy(key)
+    this.policies.set(key, policy)
+    const place = coverage(policy)
+    if (place !== undefined) add(this.#policiesIn, place, policy)
+  }
+
+  #removePolicy(key: string): void {
+    const policy = this.policies.get(key)
+    if (!policy) return
+    this.policies.delete(key)
+    const place = coverage(policy)
+    if (place !== undefined) remove(this.#policiesIn, place, policy)
+  }
+
   #removeService(key: string): void {
     const service = this.services.get(key)
     if (!service) return
@@ -173,6 +197,10 @@ export class MeshState extends EventEmitter<{ changed: [] }> {
     for (const vip of service.vips) remove(this.#byVip, vip, service)
     remove(this.#byHost, service.hostname.toLowerCase(), service)
   }
+}
+
+function coverage({ scope, namespace }: Policy): string | undefined {
+  return scope === 'Global' ? '' : scope === 'Namespace' ? namespace : undefined
 }
 
 function add<T>(index: Map<string, Set<T>>, key: string, item: T): void {
