@@ -1,4 +1,4 @@
-import { httpPort, tcpPort, udpPort } from '../images/lib/app-protocol.ts'
+import { serverPorts } from '../images/lib/app-protocol.ts'
 import type { Topology, TopologyProblem } from './topology.ts'
 
 /** Namespaces that the cluster or the mesh makes itself. */
@@ -49,12 +49,11 @@ export function checkReferences(topology: Topology): TopologyProblem[] {
       const at = ['services', i, 'ports', j]
       if (service.ports.findIndex((p) => p.name === port.name) !== j) report([...at, 'name'], 'is there twice; fix: rename one')
       if (service.ports.findIndex((p) => p.port === port.port) !== j) report([...at, 'port'], 'is there twice; fix: change one')
-      const served = [httpPort, tcpPort, udpPort]
-      const silent = backends.find((pod) => pod.app !== 'httpbin' || !served.includes(port.targetPort))
+      const silent = backends.find((pod) => pod.app !== 'httpbin' || !serverPorts.includes(port.targetPort))
       if (silent) {
         const why =
           silent.app === 'httpbin'
-            ? `httpbin listens on ${served.join(', ')}`
+            ? `httpbin listens on ${serverPorts.join(', ')}`
             : `pod ${silent.name} runs ${silent.app}, which listens on nothing`
         report([...at, 'targetPort'], `${port.targetPort} is not served: ${why}; fix: change the port or the selector`)
       }

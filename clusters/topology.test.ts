@@ -47,6 +47,7 @@ describe('the shipped topology', () => {
     for (const service of topology.services)
       expect(service.ports.map((p) => [p.port, p.targetPort])).toEqual([
         [80, 8080],
+        [8081, 8081],
         [9000, 9000],
       ])
   })
@@ -68,8 +69,8 @@ describe('a mistake is named with file, line, path and fix', () => {
     ['an empty selector', ['selector: { app: a }', 'selector: {}'], /^t\.yaml:14: services\.0\.selector: is empty; fix: /],
     [
       'a port nobody serves',
-      ['targetPort: 8080', 'targetPort: 8081'],
-      /^t\.yaml:15: services\.0\.ports\.0\.targetPort: 8081 is not served: httpbin listens on 8080, 9000, 9001; fix: /,
+      ['targetPort: 8080', 'targetPort: 8082'],
+      /^t\.yaml:15: services\.0\.ports\.0\.targetPort: 8082 is not served: httpbin listens on 8080, 8081, 9000, 9001, 9002, 9003, 9004; fix: /,
     ],
     [
       'a server that is a client',

@@ -1,4 +1,4 @@
-import { httpPort, tcpPort, udpPort } from '../../images/lib/app-protocol.ts'
+import { http2Port, httpPort, tcpPort, udpPort } from '../../images/lib/app-protocol.ts'
 import type { KubernetesObject } from '../kubernetes.ts'
 import type { Topology, TopologyPod, TopologyService } from '../topology.ts'
 import { image } from './names.ts'
@@ -37,6 +37,7 @@ function pod(from: TopologyPod): KubernetesObject {
   const server = {
     ports: [
       { name: 'http', containerPort: httpPort, protocol: 'TCP' },
+      { name: 'http2', containerPort: http2Port, protocol: 'TCP' },
       { name: 'tcp', containerPort: tcpPort, protocol: 'TCP' },
       { name: 'udp', containerPort: udpPort, protocol: 'UDP' },
     ],

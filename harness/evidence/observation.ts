@@ -109,7 +109,7 @@ export interface ZtunnelLogObservation extends Base {
 export interface ServedObservation extends Base {
   readonly kind: 'served'
   readonly t: number
-  readonly protocol: 'http' | 'tcp' | 'udp'
+  readonly protocol: 'http' | 'http2' | 'tcp' | 'udp'
   readonly peer: Endpoint
   readonly local: Endpoint
   readonly body: string

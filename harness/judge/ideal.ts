@@ -1,5 +1,5 @@
 import type { Observation, PacketObservation, TraceObservation } from '../evidence/observation.ts'
-import type { Outcome, PacketProof, Proof, TraceProof, Which } from '../modes/path.ts'
+import type { OrderProof, Outcome, PacketProof, Proof, TraceProof, Which } from '../modes/path.ts'
 import type { Attempt } from '../traffic/attempt.ts'
 import { fill, fillFlow, type Variables } from './bind.ts'
 import type { Expectation } from './expectation.ts'
@@ -136,7 +136,7 @@ function observationsOf(proof: Proof, leg: readonly Proof[], variables: Variable
           kind: 'served',
           ...at,
           t: main + 20,
-          protocol: 'http',
+          protocol: proof.protocol,
           peer: fill(proof.peer, variables),
           local: proof.local,
           body: `${token} and more`,
@@ -144,6 +144,8 @@ function observationsOf(proof: Proof, leg: readonly Proof[], variables: Variable
       ]
     case 'token':
       return []
+    case 'order':
+      return orderOf(proof, leg, variables, token, main)
     case 'route':
       return [
         { kind: 'policy-rule', ...at, snapshot: 'before', family: 'ip', line: proof.rule },
@@ -186,6 +188,32 @@ function packetOf(
     ack: 0,
     payloadLength: payload.length,
     payload,
+  }
+}
+
+/** What an order needs besides the first packets each way: a greeting before them, or the ends of both sides, with late bytes between. */
+function orderOf(proof: OrderProof, leg: readonly Proof[], variables: Variables, token: string, main: number): object[] {
+  const { node, netns, dev, order } = proof
+  const packet = (which: 'data' | 'reply', flags: string, after: number, at: number, payload = '') => {
+    const f = which === 'data' ? proof.forward : proof.backward
+    const way = dev === 'lo' || which === 'data' ? 'in' : 'out'
+    const like = packetOf({ kind: 'packet', node, netns, dev, direction: way, which, ...f }, leg, variables, token, main)
+    return { ...like, t: main + at, flags, seq: like.seq + after, payload: Buffer.from(payload), payloadLength: payload.length }
+  }
+  const said = packetOf(
+    { kind: 'packet', node, netns, dev, direction: 'in', which: 'data', ...proof.forward },
+    leg,
+    variables,
+    token,
+    main,
+  ).payloadLength
+  switch (order) {
+    case 'server-speaks-first':
+      return [packet('reply', 'PA', -5, 0.5, 'hello')]
+    case 'client-ends-first':
+      return [packet('data', 'FA', said, 2.5), packet('reply', 'FA', said, 5)]
+    case 'server-ends-first':
+      return [packet('reply', 'FA', said, 4), packet('data', 'PA', said, 5, 'late'), packet('data', 'FA', said + 4, 6)]
   }
 }
 

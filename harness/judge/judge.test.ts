@@ -1,15 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import type { Observation } from '../evidence/observation.ts'
-import { type AppPorts, bindCases, type Participant } from '../matrix/bind.ts'
+import { bindCases, type Participant } from '../matrix/bind.ts'
 import { casesOf } from '../matrix/cases.ts'
 import { path } from '../modes/inpod/path.ts'
+import { appPorts } from '../run/decisive.ts'
 import { Evidence } from './evidence.ts'
 import type { Expectation } from './expectation.ts'
 import { idealRun } from './ideal.ts'
 import { judgeCase } from './judge.ts'
 import type { CaseVerdict, HopVerdict } from './verdict.ts'
-
-const ports: AppPorts = { http: { pod: 8080, service: 80 }, tcp: { pod: 9000, service: 9000 } }
 
 function participants(): Participant[] {
   return ['one', 'two'].flatMap((node, n) =>
@@ -40,7 +39,7 @@ function participants(): Participant[] {
   )
 }
 
-const { bound, unbound } = bindCases(casesOf('inpod'), participants(), ports)
+const { bound, unbound } = bindCases(casesOf('inpod'), participants(), appPorts)
 const expectations: Expectation[] = bound.map((b, index) => ({ ...b, index, path: path(b), decisive: 'its condition' }))
 const hopsOf = (v: CaseVerdict): HopVerdict[] => [...v.legs.flatMap((l) => l.hops), ...v.checks]
 

@@ -12,6 +12,7 @@ import type {
 } from '../modes/path.ts'
 import { boundRefs, fill, fillFlow } from './bind.ts'
 import { contradicted, hex, isWhich, missing, proven, type Scene, sharesAnEnd } from './proof.ts'
+import { proveOrder } from './prove-order.ts'
 import { proveTrace } from './prove-trace.ts'
 import { streamAt } from './stream.ts'
 import type { ProofVerdict } from './verdict.ts'
@@ -41,6 +42,8 @@ function proveAlone(proof: Proof, scene: Scene): ProofVerdict {
       return proveToken(proof, scene)
     case 'route':
       return proveRoute(proof, scene)
+    case 'order':
+      return proveOrder(proof, scene)
   }
 }
 
@@ -147,12 +150,12 @@ function like(value: string | undefined, pattern: string): boolean {
 
 function proveServed(proof: ServedProof, scene: Scene): ProofVerdict {
   const peer = fill(proof.peer, scene.variables)
-  const expected = `the server at ${proof.local} in ${proof.netns} sees its peer as ${peer}, and the token`
+  const expected = `the server at ${proof.local} in ${proof.netns} is spoken to in ${proof.protocol} by ${peer}, and sees the token`
   const mine = scene.evidence.in('served', proof, scene.window).filter((s) => s.body.includes(scene.token))
-  const exact = mine.find((s) => s.peer === peer && s.local === proof.local)
+  const exact = mine.find((s) => s.peer === peer && s.local === proof.local && s.protocol === proof.protocol)
   if (exact) return proven(proof.kind, expected, [exact.ref])
   return mine[0]
-    ? contradicted(proof.kind, expected, `peer ${mine[0].peer} at ${mine[0].local}`, [mine[0].ref])
+    ? contradicted(proof.kind, expected, `${mine[0].protocol} by peer ${mine[0].peer} at ${mine[0].local}`, [mine[0].ref])
     : missing(proof.kind, expected)
 }
 

@@ -17,11 +17,14 @@ export interface Participant extends Place {
   readonly clusterIP?: string
 }
 
-/** Ports of the server app and of the services before it. */
-export interface AppPorts {
-  readonly http: { readonly pod: number; readonly service: number }
-  readonly tcp: { readonly pod: number; readonly service: number }
-}
+/** Ports of the server app and of the services before it, by what is spoken there. */
+export type AppPorts = Readonly<Record<Spoken, { readonly pod: number; readonly service: number }>>
+
+export type Spoken = 'http' | 'http2' | 'tcp' | 'client-half-close' | 'server-half-close' | 'server-first'
+
+/** What the server must speak for a case: an exchange in which it does not simply echo has a port of its own. */
+export const spokenIn = ({ protocol, exchange }: Pick<Case, 'protocol' | 'exchange'>): Spoken =>
+  protocol !== 'tcp' || exchange === 'echo' || exchange === 'bulk' ? protocol : exchange
 
 export interface Unbound {
   readonly case: Case
@@ -29,8 +32,8 @@ export interface Unbound {
 }
 
 /**
- * Gives each case its client and server, in order. Cases that need a tunnel of their own get a pair that no case before them used;
- * a case for which the topology has nobody is returned with the reason.
+ * Gives each case its client and server, in order. Cases that need a tunnel of their own get a pair that no case before them used; those that reuse one get a pair whose
+ * tunnel a case before them opened, if there is one. A case for which the topology has nobody is returned with the reason.
  */
 export function bindCases(
   cases: readonly Case[],
@@ -43,10 +46,10 @@ export function bindCases(
   for (const c of cases) {
     const pairs = pairsFor(c, participants)
     const usedWith = ([client, server]: [Participant, Participant]) => used.get(`${client.netns} ${server.netns}`)
+    const unused = () => pairs.find((p) => usedWith(p) === undefined)
     // A tunnel that is reused may be anybody's who made its request before: pairs without one are few.
-    const pair = tunnels(c)
-      ? pairs.find((p) => usedWith(p) === undefined)
-      : (c.connection === 'pooled' && pairs.find((p) => usedWith(p) === 'none')) || pairs[0]
+    const open = c.connection === 'pooled' && (pairs.find((p) => usedWith(p) === 'none') ?? unused())
+    const pair = tunnels(c) ? unused() : open || pairs[0]
     if (!pair) {
       unbound.push({
         case: c,
@@ -56,7 +59,7 @@ export function bindCases(
     }
     const [client, server] = pair
     used.set(`${client.netns} ${server.netns}`, c.policy)
-    const port = ports[c.protocol]
+    const port = ports[spokenIn(c)]
     const endpoint = `${server.ip}:${c.port ?? port.pod}`
     const destination = c.address === 'pod-ip' ? endpoint : `${server.clusterIP}:${port.service}`
     const call = { case: c, client, server, endpoint, destination }

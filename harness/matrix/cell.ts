@@ -16,7 +16,7 @@ export interface Axes {
   readonly traffic: Traffic
   readonly placement: 'same-node' | 'other-node'
   readonly address: 'pod-ip' | 'cluster-ip'
-  readonly protocol: 'http' | 'tcp'
+  readonly protocol: 'http' | 'http2' | 'tcp'
 }
 
 /** What most cells have the plain value of. */
@@ -25,8 +25,7 @@ export interface Variation {
   readonly policy: 'none' | 'allow' | 'deny' | 'strict'
   /** `pooled`: a request before it opened the tunnel that this one must reuse. */
   readonly connection: 'new' | 'pooled'
-  /** Who says what, and in which order: `echo` is a request and its answer. */
-  readonly exchange: 'echo'
+  readonly exchange: Exchange
   /** `direct`: one of ztunnel's own ports, instead of the app's. */
   readonly port?: 15001 | 15006 | 15008
   /** `direct`: who calls it. */
@@ -34,6 +33,12 @@ export interface Variation {
   /** `forged`: what is wrong with a client that speaks HBONE itself. */
   readonly forgery?: 'foreign-ca' | 'foreign-trust-domain' | 'disallowed' | 'other-authority'
 }
+
+/**
+ * Who says what, and in which order. `echo`: a request and its answer. `client-half-close`: the client ends its side before the server says anything. `server-half-close`: the
+ * server ends its side first, and still reads. `server-first`: the server speaks before the client. `bulk`: 8 MiB each way.
+ */
+export type Exchange = 'echo' | 'client-half-close' | 'server-half-close' | 'server-first' | 'bulk'
 
 /** One cell, of release `today` (`casesOf` makes those of others from it). With a variant (its last name) it is quick unless that says otherwise, without one it is not. */
 export function cell(

@@ -25,7 +25,7 @@ export interface Device extends Netns {
 /** `clear`: the token must be readable here. `sealed`: the whole stream must be here, and the token must not. */
 export type Row = 'clear' | 'sealed'
 
-export type Proof = PacketProof | TraceProof | ConntrackProof | SocketProof | LogProof | ServedProof | TokenProof | RouteProof
+export type Proof = PacketProof | TraceProof | ConntrackProof | SocketProof | LogProof | ServedProof | TokenProof | RouteProof | OrderProof
 
 /** The packet was here, going this way. */
 export interface PacketProof extends Device, Flow {
@@ -73,6 +73,8 @@ export interface LogProof extends Netns {
 /** The server's own socket saw this peer. */
 export interface ServedProof extends Netns {
   readonly kind: 'served'
+  /** What it took it for. */
+  readonly protocol: Spoken
   readonly peer: string
   readonly local: string
 }
@@ -94,6 +96,20 @@ export interface TokenProof extends Device {
   /** Absent where nothing is answered. */
   readonly backward?: Flow
 }
+
+/** In which order the two sides of the connection speak and end here. */
+export interface OrderProof extends Device {
+  readonly kind: 'order'
+  readonly order: Order
+  readonly forward: Flow
+  readonly backward: Flow
+}
+
+/** `server-speaks-first`: the first bytes are the server's. `client-ends-first`: the server says nothing before the client's end, then speaks and ends. `server-ends-first`: the client speaks after the server's end, then ends. */
+export type Order = 'server-speaks-first' | 'client-ends-first' | 'server-ends-first'
+
+/** What a server's log calls what it served. */
+export type Spoken = 'http' | 'http2' | 'tcp' | 'udp'
 
 export interface Hop {
   /** Unique in the case: `LEG/SLUG`. */
@@ -203,7 +219,24 @@ export const log = (
   without: readonly string[] = [],
 ): LogProof => ({ kind: 'log', node, netns, message, fields, without })
 
-export const served = ({ node, netns }: Netns, peer: string, local: string): ServedProof => ({ kind: 'served', node, netns, peer, local })
+export const served = ({ node, netns }: Netns, protocol: Spoken, peer: string, local: string): ServedProof => ({
+  kind: 'served',
+  node,
+  netns,
+  protocol,
+  peer,
+  local,
+})
+
+export const order = ({ node, netns, dev }: Device, what: Order, forward: Flow, backward: Flow = back(forward)): OrderProof => ({
+  kind: 'order',
+  node,
+  netns,
+  dev,
+  order: what,
+  forward,
+  backward,
+})
 
 export const token = ({ node, netns, dev }: Device, row: Row, forward: Flow, backward: Flow = back(forward)): TokenProof => ({
   kind: 'token',

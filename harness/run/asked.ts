@@ -1,22 +1,24 @@
-import { type ClientRequest, httpPort, tcpPort } from '../../images/lib/app-protocol.ts'
+import { type ClientRequest, httpPort } from '../../images/lib/app-protocol.ts'
 import { formatIdentity, parseIdentity } from '../../images/lib/identity.ts'
 import type { Expectation } from '../judge/expectation.ts'
+import { spokenIn } from '../matrix/bind.ts'
 import type { Case } from '../matrix/cell.ts'
 import type { Attempt } from '../traffic/attempt.ts'
 import type { Certificates } from '../traffic/certificates.ts'
+import { appPorts } from './decisive.ts'
 
-export type Asked = Pick<ClientRequest, 'host' | 'port' | 'tunnel'> & Pick<Case, 'protocol'>
+export type Asked = Pick<ClientRequest, 'host' | 'port' | 'protocol' | 'exchange' | 'tunnel'>
 
 /**
  * What a case's client asks for in one of its requests: the main one goes where the case says; what opens its tunnel, and the control of a case that
  * is about the address itself, go to the app.
  */
 export async function askedFor(e: Expectation, role: Attempt['role'], certificates: Certificates): Promise<Asked> {
-  const { protocol, traffic, forgery } = e.case
-  const app = `${e.server.ip}:${protocol === 'http' ? httpPort : tcpPort}`
+  const { traffic, forgery } = e.case
+  if (role === 'opening') return { protocol: 'http', host: e.server.ip, port: httpPort }
+  const app = `${e.server.ip}:${appPorts[spokenIn(e.case)].pod}`
   const atApp = (traffic === 'direct' && role !== 'main') || (forgery === 'other-authority' && role === 'negative')
-  const [host = '', port = ''] = (atApp ? app : e.destination).split(':')
-  const asked = { protocol, host, port: Number(port) }
+  const asked = askedOf(e.case, atApp ? app : e.destination)
   if (traffic !== 'forged') return asked
   const honest = role === 'negative'
   const [own, meshs] = [e.client.identity, e.server.identity].map((uri) => parseIdentity(uri))
@@ -26,6 +28,16 @@ export async function askedFor(e: Expectation, role: Attempt['role'], certificat
   const certificate = await certificates.issue(identity, forgery === 'foreign-ca' && !honest ? 'foreign' : 'mesh')
   return { ...asked, tunnel: { endpoint: `${e.server.ip}:${HBONE_PORT}`, server: e.server.identity, certificate } }
 }
+
+/** What a case asks for, of this address and port. */
+export const askedOf = ({ protocol, exchange }: Case, to: string): Asked => ({
+  protocol,
+  host: to.slice(0, to.lastIndexOf(':')),
+  port: portOf(to),
+  ...(exchange === 'echo' ? {} : { exchange }),
+})
+
+export const portOf = (end: string) => Number(end.slice(end.lastIndexOf(':') + 1))
 
 /** Where HBONE is listened for (facts inpod-mode 1.0). */
 export const HBONE_PORT = 15008

@@ -1,9 +1,19 @@
-import { httpPort, tcpPort } from '../../images/lib/app-protocol.ts'
+import { clientHalfClosePort, http2Port, httpPort, serverFirstPort, serverHalfClosePort, tcpPort } from '../../images/lib/app-protocol.ts'
 import type { AppPorts } from '../matrix/bind.ts'
 import type { Case } from '../matrix/cell.ts'
 
 /** Ports of the server app, and of the services that the topologies put before it. */
-export const appPorts: AppPorts = { http: { pod: httpPort, service: 80 }, tcp: { pod: tcpPort, service: tcpPort } }
+export const appPorts: AppPorts = {
+  http: { pod: httpPort, service: 80 },
+  http2: { pod: http2Port, service: http2Port },
+  tcp: { pod: tcpPort, service: tcpPort },
+  'client-half-close': { pod: clientHalfClosePort, service: clientHalfClosePort },
+  'server-half-close': { pod: serverHalfClosePort, service: serverHalfClosePort },
+  'server-first': { pod: serverFirstPort, service: serverFirstPort },
+}
+
+/** TCP ports of the server app, each once. */
+export const tcpPorts = [...new Set(Object.values(appPorts).map((p) => p.pod))]
 
 /** The one condition that a case rests on, which its negative control takes away. */
 export function decisiveOf(c: Case): string {

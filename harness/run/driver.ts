@@ -2,17 +2,18 @@ import { randomBytes } from 'node:crypto'
 import type { Cluster } from '../../clusters/cluster.ts'
 import type { KubernetesObject } from '../../clusters/kubernetes.ts'
 import { meshCa } from '../../clusters/mesh-ca.ts'
-import { httpPort, tcpPort } from '../../images/lib/app-protocol.ts'
+import type { ClientRequest } from '../../images/lib/app-protocol.ts'
 import type { Observation } from '../evidence/observation.ts'
 import type { CollectorSession } from '../evidence/session.ts'
 import type { Expectation } from '../judge/expectation.ts'
-import type { Participant } from '../matrix/bind.ts'
+import { type Participant, spokenIn } from '../matrix/bind.ts'
 import type { Place } from '../modes/place.ts'
 import type { Attempt } from '../traffic/attempt.ts'
 import { Certificates } from '../traffic/certificates.ts'
 import { allowOnly, denyAll, strictIn } from '../traffic/policies.ts'
-import { type Asked, askedFor, HBONE_PORT } from './asked.ts'
+import { type Asked, askedFor, askedOf, HBONE_PORT, portOf } from './asked.ts'
 import type { BundleWriter } from './bundle-write.ts'
+import { appPorts, tcpPorts } from './decisive.ts'
 import type { Phase, Step } from './phases.ts'
 import { settled } from './settled.ts'
 import type { Tail } from './tail.ts'
@@ -78,11 +79,10 @@ export class Driver {
   async #attempt(e: Expectation, role: Role, client: Place, server: Place, beside?: Role): Promise<void> {
     const before = this.#last
     const from = this.#o.tail.position
-    const port = e.case.protocol === 'http' ? httpPort : tcpPort
     const plain = beside && this.#plainPair(client.node, server.node)
     const [main, positive] = await Promise.all([
       this.#request(client, await askedFor(e, role, this.#certificates)),
-      plain && this.#request(plain[0], { protocol: e.case.protocol, host: plain[1].ip, port }),
+      plain && this.#request(plain[0], askedOf(e.case, `${plain[1].ip}:${appPorts[spokenIn(e.case)].pod}`)),
     ])
     // A refused request leaves what it leaves; for one that is to be proven, what its path says must be told.
     if (role === 'main') await this.#o.tail.until(settled(e, main.result), from, SETTLE_TIMEOUT)
@@ -101,11 +101,13 @@ export class Driver {
   async #request(client: Place, asked: Asked): Promise<Pick<Attempt, 'token' | 'request' | 'result'>> {
     const token = randomBytes(16).toString('hex')
     const pod = client.netns === 'node' ? undefined : { uid: this.#participant(client).uid }
-    const request = { id: token, ...asked, body: token, timeoutMs: REQUEST_TIMEOUT }
+    const request: ClientRequest = { id: token, ...asked, body: token, timeoutMs: REQUEST_TIMEOUT }
     const { ok, body, localAddress, localPort, status, error, startedAt, endedAt } = await this.#session(client.node).request(request, pod)
+    // Not the tunnel: it has a key in it.
+    const { tunnel: _, ...told } = asked
     return {
       token,
-      request: { protocol: asked.protocol, host: asked.host, port: asked.port },
+      request: told,
       result: {
         ok,
         echoed: body?.includes(token) ?? false,
@@ -133,7 +135,7 @@ export class Driver {
     if (kind === 'strict') return [...new Set(expectations.map((e) => this.#participant(e.server).namespace))].map(strictIn)
     if (kind === 'deny everything') {
       const servers = new Map(expectations.map((e) => [e.server.netns, this.#participant(e.server)]))
-      return [...servers.values()].map((server) => denyAll(server, [httpPort, tcpPort]))
+      return [...servers.values()].map((server) => denyAll(server, tcpPorts))
     }
     return expectations.map((e) => {
       const { principal } = this.#participant(e.client)
@@ -168,7 +170,7 @@ export class Driver {
 
   async #closed(e: Expectation, work: () => Promise<void>): Promise<void> {
     const server = this.#participant(e.server)
-    const port = e.case.protocol === 'http' ? httpPort : tcpPort
+    const port = portOf(e.endpoint)
     const tell = (action: 'close' | 'open') =>
       this.#session(server.node).server({ id: randomBytes(4).toString('hex'), action, port }, { uid: server.uid })
     await tell('close')

@@ -16,7 +16,12 @@ export const attemptSchema = z.object({
   markers: z.object({ before: z.string(), after: z.string() }),
   client: z.object({ node: z.string(), netns: z.string() }),
   server: z.object({ node: z.string(), netns: z.string() }),
-  request: z.object({ protocol: z.enum(['http', 'tcp']), host: z.string(), port: z.number() }),
+  request: z.object({
+    protocol: z.enum(['http', 'http2', 'tcp', 'udp', 'dns']),
+    host: z.string(),
+    port: z.number(),
+    exchange: z.enum(['echo', 'client-half-close', 'server-half-close', 'server-first', 'bulk']).optional(),
+  }),
   /** Negative controls: what was taken away. */
   without: z.string().optional(),
   result: z.object({

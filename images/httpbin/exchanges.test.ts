@@ -69,6 +69,16 @@ test('HTTP/2 to a server that does not speak it fails', async () => {
   expect(await doRequest(request({ protocol: 'http2', port: number['server-half-close'], timeoutMs: 1_000 }))).toMatchObject({ ok: false })
 })
 
+test('HTTP/2 to a server that ends at once fails at once', async () => {
+  const server = createServer({ allowHalfOpen: true }, (socket) => socket.end())
+  const port = await new Promise<number>((resolve) =>
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port)),
+  )
+  const result = await doRequest(request({ protocol: 'http2', port, timeoutMs: 5_000 }))
+  server.close()
+  expect(result).toMatchObject({ ok: false, error: { code: 'ECONNRESET' } })
+})
+
 test.for(['echo', 'client-half-close', 'server-half-close', 'server-first'] as const)('%s: everything comes back', async (exchange) => {
   const result = await doRequest(request({ protocol: 'tcp', port: number[exchange], exchange }))
   expect(result).toMatchObject({ ok: true, body: expect.stringContaining('tökèn') })

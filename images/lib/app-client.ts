@@ -102,7 +102,8 @@ class Work {
   }
 
   async #connect(host: string, port: number): Promise<Socket> {
-    this.#tcp = connect({ host, port, allowHalfOpen: true, noDelay: true })
+    // HTTP/2 sees the other side's end only as the connection's.
+    this.#tcp = connect({ host, port, allowHalfOpen: this.#request.protocol !== 'http2', noDelay: true })
     await connected(this.#tcp, (port) => {
       this.seen.localPort = port
     })

@@ -34,6 +34,7 @@ export async function overHttp2(socket: Duplex, request: ClientRequest, seen: Se
   const session = connectHttp2(`http://${authority(request)}`, { createConnection: () => socket })
   const { promise, resolve, reject } = Promise.withResolvers<number>()
   session.on('error', reject)
+  session.on('close', () => reject(fault('ECONNRESET', 'the connection closed before the answer')))
   try {
     const stream = session.request({ ':method': 'POST', ':path': request.path ?? '/anything', 'content-type': 'text/plain' })
     stream.on('error', reject)

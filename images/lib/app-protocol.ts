@@ -15,6 +15,8 @@ export const udpPort = 9001
 export const clientHalfClosePort = 9002
 export const serverHalfClosePort = 9003
 export const serverFirstPort = 9004
+/** All of them. */
+export const serverPorts = [httpPort, http2Port, tcpPort, udpPort, clientHalfClosePort, serverHalfClosePort, serverFirstPort]
 
 /**
  * Who says what in a raw TCP connection, and in which order. `echo`: the client sends and closes its side, what it sent comes back as it comes.
@@ -45,11 +47,11 @@ export interface ClientRequest {
   /** Whole request, milliseconds. */
   readonly timeoutMs: number
   /** TCP only. @default echo */
-  readonly exchange?: Exchange
+  readonly exchange?: Exchange | undefined
   /** Address of a name server: `host` is asked there first (one A question over UDP). Without it, the system's resolver is. */
-  readonly resolver?: string
+  readonly resolver?: string | undefined
   /** DNS: what to ask for (A), and over what. */
-  readonly question?: { readonly name: string; readonly transport: 'udp' | 'tcp' }
+  readonly question?: { readonly name: string; readonly transport: 'udp' | 'tcp' } | undefined
   /** Through an HBONE tunnel that the client makes itself: it dials `endpoint` and asks there for `host` and `port`. */
   readonly tunnel?: {
     /** IPv4 address and port of the HBONE listener, `10.244.1.5:15008`. */

@@ -13,7 +13,7 @@ const logLine = z.object({
 
 const served = z.object({
   event: z.literal('served'),
-  protocol: z.enum(['http', 'tcp', 'udp']),
+  protocol: z.enum(['http', 'http2', 'tcp', 'udp']),
   peer: z.string(),
   local: z.string(),
   body: z.string(),

@@ -1,3 +1,4 @@
+import { exchanged } from '../../exchange.ts'
 import { loopback, netns } from '../../network.ts'
 import { back, conntrack, flow, hop, type Leg, leg, packet, requestToken, socket, token, trace } from '../../path.ts'
 import type { BoundCase } from '../../place.ts'
@@ -31,5 +32,6 @@ export function appToZtunnel(c: BoundCase, { entry }: Release, refused = false):
       packet(lo, 'in', 'data', turned),
       ...(refused ? [requestToken(lo, 'clear', turned)] : [packet(lo, 'in', 'reply', answer), token(lo, 'clear', turned, answer)]),
     ),
+    ...exchanged(c, lo, turned, answer),
   ])
 }

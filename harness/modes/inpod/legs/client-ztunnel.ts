@@ -1,4 +1,5 @@
-import { across, netns } from '../../network.ts'
+import { exchanged } from '../../exchange.ts'
+import { across, eth0, netns } from '../../network.ts'
 import { flow, hop, type Leg, type LogProof, leg, log, socket } from '../../path.ts'
 import type { BoundCase } from '../../place.ts'
 import type { Release } from '../releases.ts'
@@ -20,6 +21,7 @@ export function clientToZtunnel(c: BoundCase, { entry }: Release): Leg {
   return leg('client-ztunnel', 'client → ztunnel', 'clear', `inpod-mode ${entry.facts}, 1.6 rows 1 and 2`, [
     ...across(c, arrivingAt(c), 'clear', c.client, c.server, asked),
     ...entry.plain(c, { title: 'reaches ztunnel', told: told(c, 'connection complete') }),
+    ...exchanged(c, eth0(c.server), arrivingAt(c)),
   ])
 }
 

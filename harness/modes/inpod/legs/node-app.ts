@@ -25,7 +25,7 @@ export function nodeToApp(c: BoundCase, { entry, probeSet }: Release): Leg {
     hop('leaves the node', veth, packet(veth, 'out', 'syn', probe), packet(veth, 'out', 'data', probe), token(veth, 'clear', probe)),
     hop('enters the pod', inside, packet(inside, 'in', 'syn', probe), packet(inside, 'in', 'data', probe), token(inside, 'clear', probe)),
     ...entry.probe(c),
-    hop('is served', pod, served(pod, probe.from, probe.to)),
+    hop('is served', pod, served(pod, c.case.protocol, probe.from, probe.to)),
     hop('is answered directly', inside, packet(inside, 'out', 'syn-ack', back(probe)), packet(inside, 'out', 'reply', back(probe))),
     hop('comes home', veth, packet(veth, 'in', 'syn-ack', back(probe)), packet(veth, 'in', 'reply', back(probe))),
   ])

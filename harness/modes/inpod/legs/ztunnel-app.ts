@@ -1,3 +1,4 @@
+import { exchanged } from '../../exchange.ts'
 import { loopback, netns } from '../../network.ts'
 import { back, conntrack, flow, hop, type Leg, leg, packet, route, served, socket, token, trace } from '../../path.ts'
 import type { BoundCase } from '../../place.ts'
@@ -43,6 +44,7 @@ export function ztunnelToApp(c: BoundCase, { entry }: Release): Leg {
       token(lo, 'clear', inside),
       socket(pod, inside.from, inside.to, PROXY_MARK),
     ),
-    hop('is served', pod, served(pod, inside.from, inside.to)),
+    ...exchanged(c, lo, inside),
+    hop('is served', pod, served(pod, c.case.protocol, inside.from, inside.to)),
   ])
 }

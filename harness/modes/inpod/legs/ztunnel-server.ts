@@ -12,7 +12,7 @@ export function passedThrough(c: BoundCase): Leg {
   return leg('ztunnel-server', 'ztunnel → server (passed through)', 'clear', 'inpod-mode 1.6 row 10, 4.4 rows 6 and 9', [
     hop('leaves ztunnel uncaptured', from, trace(from, 'syn', plain, 'nat OUTPUT', untouched, PROXY_MARK)),
     ...across(c, plain, 'clear', c.client, c.server),
-    hop('is served', to, served(to, plain.from, plain.to)),
+    hop('is served', to, served(to, c.case.protocol, plain.from, plain.to)),
     hop(
       'is told by the client side',
       from,
