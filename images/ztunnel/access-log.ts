@@ -1,6 +1,7 @@
 import { formatIdentity, type Identity } from '../lib/identity.ts'
 import { type Address, formatAddress } from './address.ts'
 import { bare, type Fields, type Log } from './log.ts'
+import type { ResponseFlag, TrafficMetrics } from './metrics/traffic.ts'
 import type { Service, Workload } from './state/types.ts'
 
 /** What is known of a connection when it is set up. Identities only if it runs over mTLS. */
@@ -23,26 +24,47 @@ export interface Traffic {
   received: number
 }
 
-/** Upstream's access log (fact sheet: in-pod mode, 4.8): which fields, in which order, at which level. */
+/** One connection from when its ends are known to its end, in the access log and in the metrics. */
+export interface Report {
+  /** What was learnt since it began. */
+  record: ConnectionRecord
+  /** Grows while the connection lives. */
+  readonly traffic: Traffic
+  /** Both sides stand. */
+  opened(): void
+  /** @param flag why it never stood */
+  end(error?: string, flag?: ResponseFlag): void
+}
+
+/** Upstream's access log (fact sheet: in-pod mode, 4.8): which fields, in which order, at which level; and the metrics of the same connections. */
 export class AccessLog {
   readonly #log: Log
-  constructor(log: Log) {
+  readonly #metrics: TrafficMetrics
+  constructor(log: Log, metrics: TrafficMetrics) {
     this.#log = log
-  }
-
-  opened(record: ConnectionRecord): void {
-    this.#log('debug', 'access', 'connection opened', describe(record))
+    this.#metrics = metrics
   }
 
   /** @param startedAt of performance.now() */
-  closed(record: ConnectionRecord, traffic: Traffic, startedAt: number, error?: string): void {
-    this.#log(error === undefined ? 'info' : 'error', 'access', 'connection complete', {
-      ...describe(record),
-      bytes_sent: traffic.sent,
-      bytes_recv: traffic.received,
-      duration: `${Math.round(performance.now() - startedAt)}ms`,
-      error,
-    })
+  begin(record: ConnectionRecord, startedAt: number): Report {
+    const traffic: Traffic = { sent: 0, received: 0 }
+    const counted = this.#metrics.begin(record, traffic)
+    const report: Report = {
+      record,
+      traffic,
+      opened: () => this.#log('debug', 'access', 'connection opened', describe(report.record)),
+      end: (error, flag = '-') => {
+        counted.end(flag)
+        this.#log(error === undefined ? 'info' : 'error', 'access', 'connection complete', {
+          ...describe(report.record),
+          bytes_sent: traffic.sent,
+          bytes_recv: traffic.received,
+          duration: `${Math.round(performance.now() - startedAt)}ms`,
+          error,
+        })
+      },
+    }
+    return report
   }
 
   /** Refused before anything but the addresses was known. */

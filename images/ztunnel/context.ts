@@ -1,12 +1,13 @@
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Identity } from '../lib/identity.ts'
-import type { AccessLog, ConnectionRecord, Traffic } from './access-log.ts'
+import type { AccessLog, Report } from './access-log.ts'
 import { type Address, canonicalAddress } from './address.ts'
 import type { Certificates } from './certificates.ts'
 import { type Config, connectTimeout, ownWorkloadTimeout } from './config.ts'
 import type { Connections, Tracked } from './connections.ts'
 import type { Log } from './log.ts'
+import type { Metrics } from './metrics/metrics.ts'
 import type { Placement } from './placement.ts'
 import type { Pool } from './pool.ts'
 import { type Abort, relay } from './relay.ts'
@@ -23,6 +24,7 @@ export interface ProxyContext {
   readonly pool: Pool
   readonly access: AccessLog
   readonly log: Log
+  readonly metrics: Metrics
   /** The pod, as the agent named it. */
   readonly name: WorkloadName
   readonly identity: Identity
@@ -97,8 +99,7 @@ export function dial(
 
 /** What is known of a connection whose both sides stand. */
 export interface Established {
-  readonly record: ConnectionRecord
-  readonly startedAt: number
+  readonly report: Report
   readonly originalTarget: Address
   readonly actualTarget: Address
   readonly protocol: Tracked['protocol']
@@ -107,8 +108,8 @@ export interface Established {
 
 /** Relays between the pod's side and the other, tracked and logged. Never rejects. */
 export async function carry(context: ProxyContext, near: Duplex, far: Duplex, known: Established): Promise<void> {
-  const { record, startedAt } = known
-  const traffic: Traffic = { sent: 0, received: 0 }
+  const { report } = known
+  const { record } = report
   let abort: Abort = () => {}
   const tracked = context.connections.add({
     direction: record.direction,
@@ -119,10 +120,10 @@ export async function carry(context: ProxyContext, near: Duplex, far: Duplex, kn
     ...(known.recheck && { recheck: known.recheck }),
     abort: (reason) => abort(reason),
   })
-  context.access.opened(record)
+  report.opened()
   let error: string | undefined
   try {
-    const running = relay(near, far, traffic, (end) => {
+    const running = relay(near, far, report.traffic, (end) => {
       abort = end
     })
     // A policy may have changed while the connection was being set up.
@@ -133,5 +134,5 @@ export async function carry(context: ProxyContext, near: Duplex, far: Duplex, kn
   } finally {
     tracked.release()
   }
-  context.access.closed(record, traffic, startedAt, error)
+  report.end(error)
 }

@@ -3,6 +3,7 @@ import dns from 'dns-packet'
 import { expect, test, vi } from 'vitest'
 import { FrameReader, frame } from './dns/forward.ts'
 import { exchange } from './testbed/network.ts'
+import { parseOpenMetrics } from './testbed/openmetrics.ts'
 import { fields, state, world } from './testbed/world.ts'
 
 // What steers ztunnel and what it tells: policy, DNS, admin ports, the agent, signals. Tests build on each other in order: the last ones take the world apart.
@@ -123,7 +124,34 @@ test('DNS over TCP: two questions on one connection, one known, one forwarded; n
 test('admin, metrics and readiness', async () => {
   const get = (url: string) => w.bed.run(w.own, `curl -s -w '%{http_code}' ${url}`)
   expect(get('http://127.0.0.1:15021/healthz/ready')).toBe('ready\n200')
-  expect(get('http://127.0.0.1:15020/metrics')).toContain('workload_manager_active_proxy_count 2\n')
+  await w.call(w.client, '10.96.0.80', 80, 'counted')
+  const text = get('http://127.0.0.1:15020/metrics').slice(0, -3)
+  expect(get('http://127.0.0.1:15020/stats/prometheus').slice(0, -3)).toBe(text)
+  const samples = parseOpenMetrics(text)
+  const value = (name: string, labels: Record<string, string>) =>
+    samples
+      .filter((s) => s.name === name && Object.entries(labels).every(([k, v]) => s.labels[k] === v))
+      .reduce((sum, s) => sum + s.value, 0)
+  expect(value('workload_manager_active_proxy_count', {})).toBe(2)
+  const mesh = { connection_security_policy: 'mutual_tls', source_workload: 'client', destination_workload: 'server', response_flags: '-' }
+  for (const reporter of ['source', 'destination']) {
+    const asked = {
+      ...mesh,
+      reporter,
+      destination_service: 'httpbin.demo.svc.cluster.local',
+      source_principal: 'spiffe://cluster.local/ns/demo/sa/client',
+    }
+    expect(value('istio_tcp_connections_opened_total', asked)).toBeGreaterThan(0)
+    expect(value('istio_tcp_sockets_open', asked)).toBe(0)
+  }
+  const vip = { ...mesh, reporter: 'source', destination_service: 'httpbin.demo.svc.cluster.local' }
+  expect([value('istio_tcp_received_bytes_total', vip), value('istio_tcp_sent_bytes_total', vip)]).toEqual([7, 17])
+  expect(value('istio_tcp_connections_closed_total', { reporter: 'destination', response_flags: 'DENY' })).toBeGreaterThan(0)
+  expect(value('istio_tcp_connections_failed_total', { reporter: 'source', response_flags: 'CONNECT' })).toBeGreaterThan(0)
+  expect(
+    value('istio_dns_requests_total', { request_query_type: 'aaaa', request_protocol: 'udp', source_canonical_service: 'client' }),
+  ).toBe(1)
+  expect(value('istio_dns_upstream_requests_total', { request_protocol: 'tcp' })).toBe(1)
   const dump = JSON.parse(get('http://127.0.0.1:15000/config_dump').slice(0, -3)) as Record<string, never>
   expect(Object.keys(dump).sort()).toEqual([
     'certificates',

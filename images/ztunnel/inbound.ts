@@ -8,6 +8,7 @@ import { carry, dial, noOwnWorkload, ownWorkload, type ProxyContext, peerOf } fr
 import { hboneOptions } from './hbone-options.ts'
 import { baggage, forwardedHost } from './headers.ts'
 import { bare } from './log.ts'
+import type { ResponseFlag } from './metrics/traffic.ts'
 import { guessService, inboundTarget } from './target.ts'
 import { rejection, wardFor } from './ward.ts'
 
@@ -59,35 +60,38 @@ async function serveRequest(context: ProxyContext, { from, at, peer }: Arrival, 
   if (target.error !== undefined) return early(target.status, target.error)
   const { to } = target
   const named = forwardedHost(request.headers.forwarded as string | undefined)
-  const record = {
-    direction: 'inbound',
-    from,
-    to: at,
-    source: context.state.workloadAt(own.network, from.address),
-    sourceIdentity: peer,
-    destination: own,
-    destinationIdentity: context.identity,
-    hboneAddress: request.authority,
-    service: guessService(context.state, own, target.services, to.port, named),
-  } as const
-  const fail = (status: number, error: string) => {
-    context.access.closed(record, { sent: 0, received: 0 }, startedAt, error)
+  const report = context.access.begin(
+    {
+      direction: 'inbound',
+      from,
+      to: at,
+      source: context.state.workloadAt(own.network, from.address),
+      sourceIdentity: peer,
+      destination: own,
+      destinationIdentity: context.identity,
+      hboneAddress: request.authority,
+      service: guessService(context.state, own, target.services, to.port, named),
+    },
+    startedAt,
+  )
+  const fail = (status: number, error: string, flag: ResponseFlag) => {
+    report.end(error, flag)
     request.refuse(status)
   }
   const recheck = wardFor(context, { identity: peer, sourceIp: from.address, destinationIp: to.address, destinationPort: to.port })
   const denial = recheck()
-  if (denial !== undefined) return fail(401, rejection(denial))
+  if (denial !== undefined) return fail(401, rejection(denial), 'DENY')
   let near: Socket
   try {
     near = await dial(context, to, from.address === to.address ? undefined : from.address)
   } catch (error) {
-    return fail(503, (error as Error).message)
+    return fail(503, (error as Error).message, 'CONNECT')
   }
   near.on('error', () => {})
   const far = request.accept(context.config.responseBaggage ? { baggage: baggage(own) } : {})
   if (!far) {
     near.destroy()
-    return context.access.closed(record, { sent: 0, received: 0 }, startedAt, 'io error: stream reset by the peer')
+    return report.end('io error: stream reset by the peer')
   }
-  await carry(context, near, far, { record, startedAt, originalTarget: at, actualTarget: to, protocol: 'HBONE', recheck })
+  await carry(context, near, far, { report, originalTarget: at, actualTarget: to, protocol: 'HBONE', recheck })
 }

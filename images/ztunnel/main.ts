@@ -8,7 +8,7 @@ import { certificateSource, stateSource } from './control-plane/sources.ts'
 import { inpodPlacement } from './inpod-placement.ts'
 import { createLog, stdoutWriter } from './log.ts'
 import { PodManager } from './manager.ts'
-import { Metrics } from './metrics.ts'
+import { Metrics } from './metrics/metrics.ts'
 import { PodProxy, type Shared } from './proxy.ts'
 import { releaseNamed } from './release.ts'
 import { resolverFile } from './resolver-file.ts'
@@ -29,7 +29,15 @@ async function main(): Promise<void> {
   const waiting = new Set(['state manager', 'ca'])
   void source.ready.then(() => waiting.delete('state manager'))
   void ca.ready.then(() => waiting.delete('ca'))
-  const shared: Shared = { config, state, certificates, access: new AccessLog(log), log, resolver: resolverFile(config.resolvConf) }
+  const shared: Shared = {
+    config,
+    state,
+    certificates,
+    access: new AccessLog(log, metrics.traffic),
+    metrics,
+    log,
+    resolver: resolverFile(config.resolvConf),
+  }
   const manager = new PodManager({
     release,
     log,

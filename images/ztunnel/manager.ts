@@ -1,7 +1,7 @@
 import { closeSync, fstatSync } from 'node:fs'
 import type { WorkloadInfo } from '../lib/zds.ts'
 import type { Log } from './log.ts'
-import type { Metrics } from './metrics.ts'
+import type { Metrics } from './metrics/metrics.ts'
 import type { Placement } from './placement.ts'
 import type { PodProxy } from './proxy.ts'
 import type { Release } from './release.ts'

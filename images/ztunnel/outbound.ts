@@ -1,13 +1,14 @@
 import type { Socket } from 'node:net'
 import { HboneClient, HboneError } from '../lib/hbone.ts'
 import { formatIdentity } from '../lib/identity.ts'
-import { connectMtls } from '../lib/mtls.ts'
+import { connectMtls, MtlsError } from '../lib/mtls.ts'
 import type { ConnectionRecord } from './access-log.ts'
 import { type Address, formatAddress } from './address.ts'
 import { connectTimeout } from './config.ts'
 import { carry, dial, noOwnWorkload, ownWorkload, type ProxyContext, peerOf, selfCall } from './context.ts'
 import { hboneOptions } from './hbone-options.ts'
 import { connectHeaders } from './headers.ts'
+import type { ResponseFlag } from './metrics/traffic.ts'
 import { isSelfCall, type Route, route } from './route.ts'
 import type { Workload } from './state/types.ts'
 
@@ -31,22 +32,31 @@ export async function handleOutbound(context: ProxyContext, socket: Socket): Pro
   if (isSelfCall(request)) return refuse(selfCall)
   const chosen = route(context.state, request)
   if (chosen.kind === 'refuse') return refuse(chosen.error)
-  let record = describe(context, chosen, source, from)
+  const report = context.access.begin(describe(context, chosen, source, from), startedAt)
   let far: Awaited<ReturnType<typeof openTunnel>>['stream'] | Socket
   try {
     if (chosen.kind === 'hbone') {
       const { stream, peer } = await openTunnel(context, chosen, source, from)
       far = stream
       // Not whom we looked for: whom we found.
-      if (peer) record = { ...record, destinationIdentity: peer }
+      if (peer) report.record = { ...report.record, destinationIdentity: peer }
     } else far = await dial(context, chosen.to)
   } catch (error) {
-    context.access.closed(record, { sent: 0, received: 0 }, startedAt, (error as Error).message)
+    report.end((error as Error).message, flagOf(error as Error))
     socket.destroy()
     return
   }
   const protocol = chosen.kind === 'hbone' ? 'HBONE' : 'TCP'
-  await carry(context, socket, far, { record, startedAt, originalTarget: target, actualTarget: chosen.to, protocol })
+  await carry(context, socket, far, { report, originalTarget: target, actualTarget: chosen.to, protocol })
+}
+
+/** Upstream's flag for a connection that could not be made. */
+function flagOf(error: Error): ResponseFlag {
+  if (error.message.startsWith('identity error: ')) return 'IDENTITY_ERROR'
+  if (error instanceof MtlsError) return 'TLS_FAILURE'
+  if (error.message === blocked) return 'NETWORK_POLICY'
+  if (error instanceof HboneError && error.status === undefined) return 'H2_HANDSHAKE_FAILURE'
+  return 'CONNECT'
 }
 
 type Chosen = Exclude<Route, { kind: 'refuse' }>

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { illegalPorts } from './config.ts'
 import { carry, dial, noOwnWorkload, ownWorkload, type ProxyContext, peerOf, selfCall } from './context.ts'
+import type { ResponseFlag } from './metrics/traffic.ts'
 import { guessService } from './target.ts'
 import { rejection, wardFor } from './ward.ts'
 
@@ -18,16 +19,19 @@ export async function handlePlaintext(context: ProxyContext, far: Socket): Promi
   if (illegalPorts.includes(target.port)) return refuse(selfCall)
   const own = await ownWorkload(context)
   if (!own) return refuse(noOwnWorkload)
-  const record = {
-    direction: 'inbound',
-    from,
-    to: target,
-    source: context.state.workloadAt(own.network, from.address),
-    destination: own,
-    service: guessService(context.state, own, context.state.servicesOf(own), target.port),
-  } as const
-  const fail = (error: string) => {
-    context.access.closed(record, { sent: 0, received: 0 }, startedAt, error)
+  const report = context.access.begin(
+    {
+      direction: 'inbound',
+      from,
+      to: target,
+      source: context.state.workloadAt(own.network, from.address),
+      destination: own,
+      service: guessService(context.state, own, context.state.servicesOf(own), target.port),
+    },
+    startedAt,
+  )
+  const fail = (error: string, flag: ResponseFlag) => {
+    report.end(error, flag)
     far.destroy()
   }
   const recheck = wardFor(context, {
@@ -37,12 +41,12 @@ export async function handlePlaintext(context: ProxyContext, far: Socket): Promi
     destinationPort: target.port,
   })
   const denial = recheck()
-  if (denial !== undefined) return fail(rejection(denial))
+  if (denial !== undefined) return fail(rejection(denial), 'DENY')
   let near: Socket
   try {
     near = await dial(context, target, from.address === target.address ? undefined : from.address)
   } catch (error) {
-    return fail((error as Error).message)
+    return fail((error as Error).message, 'CONNECT')
   }
-  await carry(context, near, far, { record, startedAt, originalTarget: target, actualTarget: target, protocol: 'TCP', recheck })
+  await carry(context, near, far, { report, originalTarget: target, actualTarget: target, protocol: 'TCP', recheck })
 }

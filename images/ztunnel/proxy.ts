@@ -12,6 +12,7 @@ import { DnsServer } from './dns/server.ts'
 import { closeGently } from './hand-over.ts'
 import { handleInbound } from './inbound.ts'
 import type { Log } from './log.ts'
+import type { Metrics } from './metrics/metrics.ts'
 import { handleOutbound } from './outbound.ts'
 import type { Placement } from './placement.ts'
 import { handlePlaintext } from './plaintext.ts'
@@ -28,6 +29,7 @@ export interface Shared {
   readonly certificates: Certificates
   readonly access: AccessLog
   readonly log: Log
+  readonly metrics: Metrics
   readonly resolver: () => ResolverConfig
 }
 

@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import dns from 'dns-packet'
 import { ports } from '../config.ts'
 import { ownWorkload, type ProxyContext } from '../context.ts'
+import type { Labels } from '../metrics/registry.ts'
 import { type KnownName, lookUp, ttl } from './answer.ts'
 import { Forwarder, FrameReader, frame } from './forward.ts'
 import type { ResolverConfig } from './names.ts'
@@ -94,13 +95,34 @@ export class DnsServer {
     } catch {
       return undefined
     }
+    const { dns: metrics } = this.#context.metrics
+    const labels = this.#labels(question, transport)
+    metrics.requests.of(labels).value++
     try {
       const known = await this.#known(question)
       if (known) return encode(question, known, transport)
-      return await this.#forwarder.ask(packet, transport)
+      metrics.forwarded.of(labels).value++
+      const asked = performance.now()
+      const answer = await this.#forwarder.ask(packet, transport).catch((error) => {
+        metrics.failures.of(labels).value++
+        throw error
+      })
+      metrics.duration.observe(labels, (performance.now() - asked) / 1000)
+      return answer
     } catch (error) {
       this.#context.log('debug', 'dns', 'question could not be answered', { error: (error as Error).message })
       return failure(question)
+    }
+  }
+
+  #labels(question: dns.DecodedPacket, transport: 'udp' | 'tcp'): Labels {
+    const own = this.#context.state.workloadNamed(this.#context.name)
+    return {
+      // A type without a name comes as UNKNOWN_n: any number of them could be asked.
+      request_query_type: (question.questions?.[0]?.type ?? 'unknown').toLowerCase().replace(/^unknown_.*/, 'unknown'),
+      request_protocol: transport,
+      source_canonical_service: own?.canonicalName || 'unknown',
+      source_canonical_revision: own?.canonicalRevision || 'unknown',
     }
   }
 
