@@ -170,6 +170,29 @@ test('a server that dies fails those who wait for an answer', async () => {
   await expect(waiting).rejects.toThrow(HboneError)
 })
 
+test('a connection on which no PING is answered but bytes come takes no new tunnels; its tunnels live on', async () => {
+  const server = Promise.withResolvers<TLSSocket>()
+  const socket = await connection((secured) => server.resolve(secured))
+  const made = client(socket, { ...hboneDefaults, pingInterval: 10, pingTimeout: 200 })
+  const retired = new Promise<void>((resolve) => (made.onChange = resolve))
+  const peer = await server.promise
+  peer.resume()
+  const opening = made.connect('10.0.0.1:80', {})
+  // SETTINGS, its acknowledgement, and `:status 200` (RFC 7541, table A, entry 8) for the first stream.
+  peer.write(Buffer.concat([frame(4, 0, 0, Buffer.alloc(0)), frame(4, 1, 0, Buffer.alloc(0)), frame(1, 4, 1, Buffer.of(0x88))]))
+  const { stream } = await opening
+  const speaking = setInterval(() => peer.write(frame(0, 0, 1, Buffer.from('x'))), 5)
+  stream.resume()
+  await retired
+  expect(made.usable).toBe(false)
+  await new Promise((resolve) => stream.once('data', resolve))
+  const ended = new Promise((resolve) => stream.once('end', resolve))
+  clearInterval(speaking)
+  peer.write(frame(0, 1, 1, Buffer.from('last')))
+  await ended
+  expect(stream.rstCode).toBe(0)
+})
+
 test('a connection that answers no PING is given up', async () => {
   const socket = await connection((secured) => secured.on('data', () => {}))
   const made = client(socket, { ...hboneDefaults, pingInterval: 10, pingTimeout: 30 })

@@ -37,6 +37,7 @@ export class HboneError extends Error {
 
 /** The client's end of an HBONE connection: tunnels on one HTTP/2 session over an established mTLS socket. */
 export class HboneClient {
+  readonly #socket: TLSSocket
   readonly #session: http2.ClientHttp2Session
   readonly #ping: NodeJS.Timeout
   #usable = true
@@ -48,6 +49,7 @@ export class HboneClient {
   readonly peer: Identity | undefined
 
   constructor(socket: TLSSocket, options: HboneOptions) {
+    this.#socket = socket
     this.peer = certificateIdentity(socket.getPeerCertificate())
     this.#session = http2.connect('https://hbone', {
       createConnection: () => socket,
@@ -58,7 +60,10 @@ export class HboneClient {
     // Errors reach the streams; the session itself only has to be given up.
     this.#session.on('error', () => this.#retire())
     this.#session.on('goaway', () => this.#retire())
-    this.#session.on('close', () => this.#retire())
+    this.#session.on('close', () => {
+      clearInterval(this.#ping)
+      this.#retire()
+    })
     this.#ping = setInterval(() => this.#checkAlive(options.pingTimeout), options.pingInterval)
     this.#ping.unref()
   }
@@ -134,13 +139,17 @@ export class HboneClient {
   #retire(): void {
     if (!this.#usable) return
     this.#usable = false
-    clearInterval(this.#ping)
     this.onChange()
   }
 
+  /** A peer that says nothing is gone. One that says other things is only slow: its tunnels live on, but no new ones are given to it. */
   #checkAlive(timeout: number): void {
     if (this.#session.destroyed || this.#session.connecting) return
-    const timer = setTimeout(() => this.destroy(), timeout)
+    const heard = this.#socket.bytesRead
+    const timer = setTimeout(() => {
+      if (this.#socket.bytesRead === heard) this.destroy()
+      else this.close()
+    }, timeout)
     timer.unref()
     try {
       const sent = this.#session.ping(() => clearTimeout(timer))
