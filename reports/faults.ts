@@ -1,12 +1,19 @@
 import { z } from 'zod'
 import { verdicts } from './results.ts'
 
+export const faultOutcomes = ['caught', 'caught elsewhere', 'missed', 'equivalent'] as const
+
 const placeSchema = z.object({ case: z.string(), hop: z.string() })
 
 const faultSchema = z.object({
   fault: z.string(),
   /** What is wrong then, in words. */
   title: z.string(),
+  /**
+   * `caught` at the case and hop that were expected; `caught elsewhere`; `missed`; or `equivalent`: not caught, and what the run left in packets, marks,
+   * rule hits, routes and sockets is what a clean run leaves.
+   */
+  outcome: z.enum(faultOutcomes),
   /** By what the traffic did: the case and the hop that failed. Absent: not caught. */
   traffic: placeSchema.optional(),
   /** The case and hop that were expected to fail, written down before the run. */
@@ -15,6 +22,8 @@ const faultSchema = z.object({
   audit: z.boolean(),
   /** Why the traffic did not catch it. */
   why: z.string().optional(),
+  /** Not caught: what tells its run from a clean one; the first of it. */
+  differences: z.array(z.string()).optional(),
   /** What became of each case that was run with it; ids without the mode. */
   cases: z.array(z.object({ case: z.string(), verdict: z.enum(verdicts), hop: z.string().optional(), reason: z.string().optional() })),
   durationMs: z.number(),
@@ -30,6 +39,12 @@ export const faultsSchema = z.object({
 })
 
 export type FaultResult = z.infer<typeof faultSchema>
+
+/** `49 caught, 1 caught elsewhere, 0 missed, 2 equivalent of 52`: equivalent ones are no test of the traffic. */
+export function countOutcomes(faults: readonly Pick<FaultResult, 'outcome'>[]): string {
+  const counts = faultOutcomes.map((outcome) => `${faults.filter((f) => f.outcome === outcome).length} ${outcome}`)
+  return `${counts.join(', ')} of ${faults.length} faults`
+}
 
 /** Caught at the very hop that was written down before. */
 export const asExpected = ({ traffic, expected }: Pick<FaultResult, 'traffic' | 'expected'>): boolean =>

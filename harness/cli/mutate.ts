@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join, matchesGlob } from 'node:path'
 import { styleText } from 'node:util'
 import { loadTopology, TopologyError } from '../../clusters/topology.ts'
-import { asExpected, type FaultResult, faultsSchema } from '../../reports/faults.ts'
+import { asExpected, countOutcomes, type FaultResult, faultsSchema } from '../../reports/faults.ts'
 import { faultsOf } from '../modes/index.ts'
 import { mutate } from '../mutate/mutate.ts'
 import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
@@ -21,7 +21,7 @@ export interface MutateArguments {
   readonly json: boolean
 }
 
-/** `everyhop mutate`. @returns 0 when the traffic caught every fault, 1 when one got through, 2 or 3 as everywhere */
+/** `everyhop mutate`. @returns 0 when the traffic caught every fault that can be told from none, 1 when one got through, 2 or 3 as everywhere */
 export async function mutateVerb(args: MutateArguments): Promise<number> {
   const faults = faultsOf(args.mode).filter((f) => args.fault.length === 0 || args.fault.some((glob) => matchesGlob(f.id, glob)))
   if (faults.length === 0) return usage(`no fault of mode ${args.mode} matches ${args.fault.join(' ')}; everyhop mutate --list shows all`)
@@ -45,7 +45,7 @@ export async function mutateVerb(args: MutateArguments): Promise<number> {
   try {
     const caught = await mutate(
       { ...args, topology, faults, out },
-      (f) => progress.say(`${f.fault}: ${f.traffic ? `caught at ${f.traffic.hop}` : 'NOT caught'} (${(f.durationMs / 1000).toFixed(1)} s)`),
+      (f) => progress.say(`${f.fault}: ${f.outcome}${f.traffic ? ` at ${f.traffic.hop}` : ''} (${(f.durationMs / 1000).toFixed(1)} s)`),
       (what) => progress.doing(what),
       ending.signal,
     )
@@ -54,7 +54,7 @@ export async function mutateVerb(args: MutateArguments): Promise<number> {
     writeFileSync(join(out, 'faults.json'), `${JSON.stringify(results, null, 1)}\n`)
     told.push(args.json ? JSON.stringify(caught, null, 1) : tableText(caught, { colour: process.stdout.isTTY === true }))
     process.stdout.write(`${told.join('\n')}\n`)
-    return caught.every((c) => c.traffic) ? 0 : 1
+    return caught.some((c) => c.outcome === 'missed') ? 1 : 0
   } catch (error) {
     progress.end()
     process.stderr.write(`everyhop: ${(error as Error).message}\n`)
@@ -71,15 +71,11 @@ export function tableText(caught: readonly FaultResult[], { colour }: { colour: 
   const rows = caught.map((c) => {
     const name = c.fault.padEnd(width)
     const audit = c.audit ? 'audit too' : 'audit no '
-    if (!c.traffic) return `${mark('✗', 'red')} ${name}  ${audit}  NOT CAUGHT: ${c.why}`
+    if (c.outcome === 'equivalent') return `= ${name}  ${audit}  equivalent: nothing tells its run from a clean one`
+    if (!c.traffic)
+      return `${mark('✗', 'red')} ${name}  ${audit}  MISSED: ${c.why}; different: ${c.differences?.[0]} (${c.differences?.length} kept)`
     const where = `${c.traffic.case} at ${c.traffic.hop}`
     return `${mark('✓', 'green')} ${name}  ${audit}  ${where}${asExpected(c) ? '' : mark(` (expected ${c.expected.case} at ${c.expected.hop})`, 'yellow')}`
   })
-  const byTraffic = caught.filter((c) => c.traffic)
-  const atHop = byTraffic.filter(asExpected)
-  return [
-    ...rows,
-    '',
-    `${byTraffic.length} of ${caught.length} faults caught by traffic, ${atHop.length} at the hop that was expected; ${caught.filter((c) => c.audit).length} seen by the state audit`,
-  ].join('\n')
+  return [...rows, '', `${countOutcomes(caught)}; ${caught.filter((c) => c.audit).length} seen by the state audit`].join('\n')
 }

@@ -1,51 +1,18 @@
 import { describe, expect, test } from 'vitest'
 import type { Observation } from '../evidence/observation.ts'
-import { bindCases, type Participant } from '../matrix/bind.ts'
 import { casesOf } from '../matrix/cases.ts'
-import { path } from '../modes/inpod/path.ts'
-import { appPorts } from '../run/decisive.ts'
 import { Evidence } from './evidence.ts'
-import type { Expectation } from './expectation.ts'
 import { idealRun } from './ideal.ts'
 import { judgeCase } from './judge.ts'
+import { promised } from './testing.ts'
 import type { CaseVerdict, HopVerdict } from './verdict.ts'
 
-function participants(): Participant[] {
-  return ['one', 'two'].flatMap((node, n) =>
-    (['sleep', 'httpbin'] as const).flatMap((app, a) =>
-      ['a', 'b', 'plain', ...(app === 'httpbin' ? ['impostor'] : [])].map((suffix, i): Participant => {
-        const name = `${app}-${node}-${suffix}`
-        const ip = `10.244.${n}.${10 * (a + 1) + i}`
-        const enrolled = suffix === 'a' || suffix === 'b'
-        return {
-          node,
-          netns: `demo.${name}`,
-          ip,
-          identity: suffix !== 'plain' ? `spiffe://cluster.local/ns/demo/sa/${name}` : '',
-          veth: `veth${n}${a}${i}`,
-          underlay: 'eth0',
-          gateway: `10.244.${n}.1`,
-          app,
-          enrolled,
-          impostor: suffix === 'impostor',
-          principal: `cluster.local/ns/demo/sa/${name}`,
-          name,
-          namespace: 'demo',
-          uid: name,
-          clusterIP: `10.96.${n}.${10 * a + i}`,
-        }
-      }),
-    ),
-  )
-}
-
-const { bound, unbound } = bindCases(casesOf('inpod'), participants(), appPorts)
-const expectations: Expectation[] = bound.map((b, index) => ({ ...b, index, path: path(b), decisive: 'its condition' }))
+const { expectations, unbound } = promised('inpod')
 const hopsOf = (v: CaseVerdict): HopVerdict[] => [...v.legs.flatMap((l) => l.hops), ...v.checks]
 
 test('every cell of the matrix finds a pair in the two-node topology', () => {
   expect(unbound).toEqual([])
-  expect(bound).toHaveLength(casesOf('inpod').length)
+  expect(expectations).toHaveLength(casesOf('inpod').length)
 })
 
 describe.each(expectations.map((e) => [e.case.id, e] as const))('%s', (_, expectation) => {

@@ -49,11 +49,11 @@ export function bindCases(
     const unused = () => pairs.find((p) => usedWith(p) === undefined)
     // A tunnel that is reused may be anybody's who made its request before: pairs without one are few.
     const open = c.connection === 'pooled' && (pairs.find((p) => usedWith(p) === 'none') ?? unused())
-    const pair = tunnels(c) ? unused() : open || pairs[0]
+    const pair = needsNewTunnel(c) ? unused() : open || pairs[0]
     if (!pair) {
       unbound.push({
         case: c,
-        reason: `the topology has no ${tunnels(c) ? 'unused ' : ''}pair for ${c.traffic} on ${c.placement.replace('-', ' ')}s with a ${c.address}`,
+        reason: `the topology has no ${needsNewTunnel(c) ? 'unused ' : ''}pair for ${c.traffic} on ${c.placement.replace('-', ' ')}s with a ${c.address}`,
       })
       continue
     }
@@ -69,7 +69,7 @@ export function bindCases(
 }
 
 /** Whether a case needs a tunnel that is new. */
-const tunnels = (c: Case) => c.traffic === 'mesh-to-mesh' && c.connection === 'new'
+const needsNewTunnel = (c: Case) => c.traffic === 'mesh-to-mesh' && c.connection === 'new'
 
 /** Who the client says it is, and whom it asks for: right but for the one thing that is forged. */
 function forged(call: BoundCase, client: Participant, all: readonly Participant[]): BoundCase {

@@ -40,6 +40,9 @@ export interface Variation {
  */
 export type Exchange = 'echo' | 'client-half-close' | 'server-half-close' | 'server-first' | 'bulk'
 
+/** Whether the client's ztunnel makes or uses a tunnel for it. */
+export const usesTunnel = (c: Case) => c.traffic === 'mesh-to-mesh' || c.traffic === 'mesh-to-impostor' || c.caller === 'mesh'
+
 /** One cell, of release `today` (`casesOf` makes those of others from it). With a variant (its last name) it is quick unless that says otherwise, without one it is not. */
 export function cell(
   mode: string,

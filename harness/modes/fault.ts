@@ -8,6 +8,8 @@ export interface Fault {
   readonly cases: readonly string[]
   /** Which of them must catch it, and at which hop first: written down before the run. */
   readonly breaks: { readonly case: string; readonly hop: string }
+  /** Why no traffic can tell the difference: then `breaks` is where it would be told, and the bundles must be equal. */
+  readonly equivalent?: string
 }
 
 /** Where a fault is put: commands in namespaces, or a patched copy of the mesh's own code, built for that run only (law 7). */

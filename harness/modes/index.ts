@@ -1,6 +1,6 @@
 import { casesOf } from '../matrix/cases.ts'
 import type { Fault } from './fault.ts'
-import { faults as inpodFaults } from './inpod/faults.ts'
+import { faults as inpodFaults } from './inpod/faults/index.ts'
 import { path as inpodPath } from './inpod/path.ts'
 import { releaseNames } from './inpod/releases.ts'
 import { audit as inpodAudit } from './inpod/state.ts'

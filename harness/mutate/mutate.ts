@@ -6,19 +6,20 @@ import { createCluster } from '../../clusters/create.ts'
 import { meshImages } from '../../clusters/images.ts'
 import { deployApps, installMesh, restartDaemonSet } from '../../clusters/install.ts'
 import type { Topology } from '../../clusters/topology.ts'
-import type { FaultResult } from '../../reports/faults.ts'
+import { asExpected, type FaultResult } from '../../reports/faults.ts'
 import { observations } from '../evidence/bundle.ts'
 import type { TopologyRecord } from '../evidence/topology-record.ts'
 import { judgeBundle } from '../judge/bundle.ts'
 import type { CaseVerdict } from '../judge/verdict.ts'
 import { shortId } from '../matrix/cases.ts'
-import type { Case } from '../matrix/cell.ts'
+import { type Case, usesTunnel } from '../matrix/cell.ts'
 import type { Fault, PatchSeed } from '../modes/fault.ts'
 import { casesOfModes, modeOf } from '../modes/index.ts'
 import { Batch } from '../run/batch.ts'
 import { environment } from '../run/environment.ts'
 import { phasesOf } from '../run/phases.ts'
 import { resolveTopology } from '../run/resolve.ts'
+import { differences, type Ran, ranOf } from './equivalence.ts'
 import { patchedCopy, runCommands } from './seed.ts'
 
 export interface MutateOptions {
@@ -76,15 +77,29 @@ export async function mutate(
     doing(fault.id)
     const started = performance.now()
     const cases = wanted.filter((c) => fault.cases.includes(shortId(c)))
-    const { verdicts, drift } = await round.withFault(fault, cases, copies, () => round.run(fault.id, cases))
-    const result = { ...resultOf(fault, verdicts, drift), durationMs: Math.round(performance.now() - started) }
+    const { verdicts, drift, ran } = await round.withFault(fault, cases, copies, () => round.run(fault.id, cases))
+    const told = resultOf(fault, verdicts, drift)
+    const found = told.traffic ? undefined : differences(await round.reference(fault, cases), ran)
+    const result = { ...told, ...classified(told, found), durationMs: Math.round(performance.now() - started) }
     results.push(result)
     onFault(result)
   }
   return results
 }
 
-function resultOf(fault: Fault, verdicts: readonly CaseVerdict[], drift: number): Omit<FaultResult, 'durationMs'> {
+/** How many differences are kept: enough to see what is different. */
+const KEPT = 20
+
+/** @param found what tells the run from a clean one, when the traffic did not */
+export function classified(
+  told: Pick<FaultResult, 'traffic' | 'expected'>,
+  found: readonly string[] | undefined,
+): Pick<FaultResult, 'outcome' | 'differences'> {
+  if (told.traffic) return { outcome: asExpected(told) ? 'caught' : 'caught elsewhere' }
+  return found?.length === 0 ? { outcome: 'equivalent' } : { outcome: 'missed', differences: (found ?? []).slice(0, KEPT) }
+}
+
+function resultOf(fault: Fault, verdicts: readonly CaseVerdict[], drift: number): Omit<FaultResult, 'durationMs' | 'outcome'> {
   const failed = verdicts.filter((v) => v.verdict === 'fail' && v.brokenHop)
   const best = failed.find((v) => shortId(v) === fault.breaks.case) ?? failed[0]
   const why = verdicts.map((v) => `${shortId(v)}: ${v.verdict}${v.reason ? `: ${v.reason}` : ''}`).join('; ')
@@ -115,7 +130,7 @@ class Round {
     this.#out = out
   }
 
-  async run(name: string, cases: readonly Case[]): Promise<{ verdicts: readonly CaseVerdict[]; drift: number }> {
+  async run(name: string, cases: readonly Case[]): Promise<{ verdicts: readonly CaseVerdict[]; drift: number; ran: Ran }> {
     const { mode, release } = this.#o
     const directory = join(this.#out, name)
     rmSync(directory, { recursive: true, force: true })
@@ -142,7 +157,7 @@ class Round {
       await batch.close()
     }
     const { verdicts, bundle } = judgeBundle(directory)
-    return { verdicts, drift: modeOf(mode).audit(observations(bundle), topology, 'before').length }
+    return { verdicts, drift: modeOf(mode).audit(observations(bundle), topology, 'before').length, ran: ranOf(bundle) }
   }
 
   /** Puts the fault in place, does the work, and takes the fault away again whatever happened. */
@@ -151,7 +166,7 @@ class Round {
     const { seed } = fault
     if (seed.kind !== 'commands') throw new Error(`fault ${fault.id}: unknown seed`)
     // A tunnel of an earlier round would be reused, and its opening is in no evidence of this one.
-    if (cases.some((c) => c.traffic === 'mesh-to-mesh')) await restartDaemonSet(this.#cluster, 'ztunnel')
+    if (cases.some(usesTunnel)) await restartDaemonSet(this.#cluster, 'ztunnel')
     const topology = await this.#topology()
     await runCommands(this.#cluster, topology, seed, 'do')
     try {
@@ -159,6 +174,13 @@ class Round {
     } finally {
       await runCommands(this.#cluster, topology, seed, 'undo')
     }
+  }
+
+  /** The same cases without the fault, from the same start: what a fault that no traffic caught is compared with. */
+  async reference(fault: Fault, cases: readonly Case[]): Promise<Ran> {
+    await restartDaemonSet(this.#cluster, 'ztunnel')
+    const { ran } = await this.run(`${fault.id}.clean`, cases)
+    return ran
   }
 
   async #withPatch<T>(fault: PatchFault, copy: string, work: () => Promise<T>): Promise<T> {

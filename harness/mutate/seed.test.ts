@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { promised } from '../judge/testing.ts'
 import { shortId } from '../matrix/cases.ts'
 import { casesOfModes, faultsOf, modeNames } from '../modes/index.ts'
 import { patchedCopy } from './seed.ts'
@@ -9,18 +10,27 @@ import { patchedCopy } from './seed.ts'
 const directory = mkdtempSync(join(tmpdir(), 'everyhop-patch-'))
 afterAll(() => rmSync(directory, { recursive: true }))
 
+const checks = ['outcome', 'sentinel', 'closed-world', 'reused'].map((id) => `case/${id}`)
+
 describe.for([...modeNames])('faults of mode %s', (mode) => {
   const faults = faultsOf(mode)
+  const { expectations } = promised(mode)
   const ids = new Set(casesOfModes([mode], ['today']).map(shortId))
 
-  test('there are at least twelve, each with an id of its own', () => {
-    expect(faults.length).toBeGreaterThanOrEqual(12)
+  const real = faults.filter((f) => f.equivalent === undefined)
+
+  test('there are at least thirty that can be told from none, each with an id of its own; at most a tenth cannot', () => {
+    expect(real.length).toBeGreaterThanOrEqual(30)
+    expect(faults.length - real.length).toBeLessThanOrEqual(faults.length / 10)
     expect(new Set(faults.map((f) => f.id)).size).toBe(faults.length)
+    expect(new Set(faults.map((f) => JSON.stringify(f.seed))).size).toBe(faults.length)
   })
 
-  test.for(faults.map((f) => [f.id, f] as const))('%s names cases that exist, and expects one of them to catch it', ([, fault]) => {
+  test.for(faults.map((f) => [f.id, f] as const))('%s names cases that exist, and a hop of one of them that must catch it', ([, fault]) => {
     for (const name of fault.cases) expect(ids).toContain(name)
     expect(fault.cases).toContain(fault.breaks.case)
+    const { path } = expectations.find((e) => shortId(e.case) === fault.breaks.case)!
+    expect([...path.legs.flatMap((l) => l.hops.map((h) => h.id)), ...checks]).toContain(fault.breaks.hop)
   })
 
   test.for(faults.flatMap((f) => (f.seed.kind === 'patch' ? [[f.id, { ...f, seed: f.seed }] as const] : [])))(

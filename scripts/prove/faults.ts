@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { asExpected, type FaultResult, faultsSchema } from '../../reports/faults.ts'
+import { asExpected, countOutcomes, type FaultResult, faultsSchema } from '../../reports/faults.ts'
 import { finished } from './everyhop.ts'
 import { table } from './figures.ts'
 import type { Part } from './part.ts'
@@ -12,24 +12,24 @@ export const faults: Part = async ({ out, signal, say }) => {
   if (!existsSync(file))
     return { failures: [`mutate ended with ${exitCode}: ${stderr.trim().split('\n').slice(-4).join(' / ')}`], report: '' }
   const { faults } = faultsSchema.parse(JSON.parse(readFileSync(file, 'utf8')))
-  const caught = faults.filter((f) => f.traffic)
-  const atHop = caught.filter(asExpected)
-  const summary = `${caught.length} of ${faults.length} faults caught by traffic, ${atHop.length} at the hop that was expected; ${faults.filter((f) => f.audit).length} seen by the state audit; ${seconds.toFixed(0)} s.`
+  const missed = faults.filter((f) => f.outcome === 'missed')
+  const summary = `${countOutcomes(faults)}; ${faults.filter((f) => f.audit).length} seen by the state audit; ${seconds.toFixed(0)} s.`
   say(summary)
-  const words = (p: FaultResult['traffic']) => (p ? `${p.case} at ${p.hop}` : 'NOT CAUGHT')
+  const words = (p: FaultResult['expected']) => `${p.case} at ${p.hop}`
   return {
     failures: [
-      ...faults.filter((f) => !f.traffic).map((f) => `${f.fault} is not caught: ${f.why}`),
-      ...(exitCode === 0 || caught.length < faults.length ? [] : [`mutate ended with ${exitCode}`]),
+      ...missed.map((f) => `${f.fault} is not caught: ${f.why}`),
+      ...(exitCode === 0 || missed.length > 0 ? [] : [`mutate ended with ${exitCode}`]),
     ],
     report: [
       summary,
       table(
-        ['fault', 'caught by traffic', 'as expected', 'audit'],
+        ['fault', 'outcome', 'caught by traffic', 'expected', 'audit'],
         faults.map((f) => [
           f.fault,
-          words(f.traffic),
-          words(f.traffic) === words(f.expected) ? 'yes' : words(f.expected),
+          f.outcome,
+          f.traffic ? words(f.traffic) : '',
+          asExpected(f) ? 'there' : words(f.expected),
           f.audit ? 'seen' : 'not seen',
         ]),
       ),

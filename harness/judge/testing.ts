@@ -1,0 +1,41 @@
+import { bindCases, type Participant, type Unbound } from '../matrix/bind.ts'
+import { casesOf } from '../matrix/cases.ts'
+import { modeOf } from '../modes/index.ts'
+import { appPorts } from '../run/decisive.ts'
+import type { Expectation } from './expectation.ts'
+
+/** The matrix of a mode, bound to the workloads of a made-up cluster of two nodes: for tests of what is promised, without a run. */
+export function promised(mode: string, release = 'today'): { expectations: Expectation[]; unbound: Unbound[] } {
+  const { bound, unbound } = bindCases(casesOf(mode, release), participants(), appPorts)
+  const { path } = modeOf(mode)
+  return { expectations: bound.map((b, index) => ({ ...b, index, path: path(b), decisive: 'its condition' })), unbound }
+}
+
+function participants(): Participant[] {
+  return ['one', 'two'].flatMap((node, n) =>
+    (['sleep', 'httpbin'] as const).flatMap((app, a) =>
+      ['a', 'b', 'plain', ...(app === 'httpbin' ? ['impostor'] : [])].map((suffix, i): Participant => {
+        const name = `${app}-${node}-${suffix}`
+        const ip = `10.244.${n}.${10 * (a + 1) + i}`
+        const enrolled = suffix === 'a' || suffix === 'b'
+        return {
+          node,
+          netns: `demo.${name}`,
+          ip,
+          identity: suffix !== 'plain' ? `spiffe://cluster.local/ns/demo/sa/${name}` : '',
+          veth: `veth${n}${a}${i}`,
+          underlay: 'eth0',
+          gateway: `10.244.${n}.1`,
+          app,
+          enrolled,
+          impostor: suffix === 'impostor',
+          principal: `cluster.local/ns/demo/sa/${name}`,
+          name,
+          namespace: 'demo',
+          uid: name,
+          clusterIP: `10.96.${n}.${10 * a + i}`,
+        }
+      }),
+    ),
+  )
+}

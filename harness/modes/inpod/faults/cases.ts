@@ -1,0 +1,15 @@
+/** The cases that faults are looked for with. */
+export const sealed = 'mesh-to-mesh/other-node/pod-ip/http'
+export const sealedTcp = 'mesh-to-mesh/other-node/pod-ip/tcp'
+export const passed = 'mesh-to-plain/other-node/cluster-ip/http'
+export const entered = 'plain-to-mesh/same-node/pod-ip/http'
+export const probe = 'probe/same-node/pod-ip/http'
+export const denied = 'mesh-to-mesh/other-node/pod-ip/http/denied'
+export const allowed = 'mesh-to-mesh/other-node/pod-ip/http/allowed'
+export const pooled = 'mesh-to-mesh/other-node/pod-ip/http/pooled'
+export const byService = 'mesh-to-mesh/other-node/cluster-ip/http'
+export const strictPlain = 'plain-to-mesh/same-node/pod-ip/http/strict'
+export const strictMesh = 'mesh-to-mesh/same-node/pod-ip/http/strict'
+export const forged = (how: string) => `forged/other-node/pod-ip/http/${how}`
+export const direct = (how: string) => `direct/other-node/pod-ip/tcp/${how}`
+export const impostor = 'mesh-to-impostor/other-node/pod-ip/http'
