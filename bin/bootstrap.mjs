@@ -16,7 +16,7 @@ const nodeFlags = ['--disable-warning=ExperimentalWarning', '--v8-pool-size=0']
 /** Verbs that are no part of the product's command. */
 const scripts = { test: ['scripts/test.ts'], check: ['scripts/check.ts'], fix: ['scripts/check.ts', '--fix'], prove: ['scripts/prove.ts'] }
 /** Verbs that need no system packages: they read files, tell what is missing, or only remove. */
-const bare = new Set(['judge', 'doctor', 'clean', 'check', 'fix', 'help', '--help', '-h', '--version', '-V'])
+const bare = new Set(['judge', 'explain', 'diff', 'doctor', 'clean', 'check', 'fix', 'help', '--help', '-h', '--version', '-V'])
 
 /** Which system packages the command needs. */
 function needOf(verb, args) {

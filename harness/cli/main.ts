@@ -69,6 +69,33 @@ program
   })
 
 program
+  .command('explain')
+  .description('tell one request of a run hop by hop, in plain words, with the rule and the packet of each')
+  .argument('<case>', 'id of a case, or a glob that only one matches')
+  .argument('[run]', 'folder of the run (default: the newest below out/)')
+  .option('--json', 'print as JSON', false)
+  .addHelpText('after', '\nEnds as a run of only this case would: 0 passed, 1 failed, 3 error or not run, 4 inconclusive.')
+  .action(async (glob: string, run: string | undefined, options: { json: boolean }) => {
+    const { explain } = await import('./explain.ts')
+    exitCode = explain(glob, run, options)
+  })
+
+program
+  .command('diff')
+  .description('tell what changed from one run to another, or where the paths of two releases of one run part')
+  .argument('[runs...]', 'folders of two runs, the earlier first; with --release of one (default: the newest below out/)')
+  .option('--release <name>', 'compare this release with another of the same run; give it twice', collect, [])
+  .option('--json', 'print as JSON', false)
+  .addHelpText(
+    'after',
+    '\nEnds with 0 when nothing got worse; else as a run of only the cases that did: 1 failed, 3 error, 4 inconclusive.',
+  )
+  .action(async (runs: string[], options: { json: boolean; release: string[] }) => {
+    const { diff } = await import('./diff.ts')
+    exitCode = diff(runs, options)
+  })
+
+program
   .command('mutate')
   .description('seed faults, one at a time, and show which case and hop catches each')
   .addOption(new Option('--provider <name>', 'what the cluster is made of').choices(['lab']).default('lab'))

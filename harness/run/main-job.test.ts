@@ -9,6 +9,7 @@ import { lawTwoClaims } from './main-job/law-two.ts'
 import { reportsClaims } from './main-job/reports.ts'
 import { resultsClaims, resultsOfJob } from './main-job/results.ts'
 import { StandInHost } from './main-job/stand-in-host.ts'
+import { toldClaims } from './main-job/told.ts'
 
 /** Two quick runs at once; all claims are about what they left. */
 describe.skipIf(process.getuid?.() !== 0)('the main job (needs root)', () => {
@@ -42,6 +43,7 @@ describe.skipIf(process.getuid?.() !== 0)('the main job (needs root)', () => {
   const job = () => jobs[0]
   describe('prints and writes its results', () => resultsClaims(job))
   describe('leaves reports', () => reportsClaims(job, host.folder))
+  describe('is told in words', () => toldClaims(job, host.folder))
   describe('is judged again', () => judgedAgainClaims(job, host.folder))
   describe('leaves captures', () => capturesClaims(job))
   describe('can be judged when it is damaged', () => damagedClaims(job, host.folder))

@@ -1,0 +1,29 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { hopWords, legWords } from './words.ts'
+
+const folder = join(import.meta.dirname, '../modes')
+const tables = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
+  .map((name) => readFileSync(join(folder, name), 'utf8'))
+  .join('\n')
+
+/** The text literals that stand as the first argument of a builder. */
+const firstArguments = (builder: string) =>
+  [...tables.matchAll(new RegExp(`\\b${builder}\\(\\s*(?:'([^'\\n]+)'|"([^"\\n]+)")`, 'g'))].map(([, a, b]) => (a ?? b)!)
+
+test('every leg of every mode has words for somebody who never saw an ambient mesh', () => {
+  const ids = firstArguments('leg')
+  expect(ids.length).toBeGreaterThan(5)
+  expect(ids.filter((id) => !legWords(id))).toEqual([])
+})
+
+test('so has every hop', () => {
+  const titles = firstArguments('hop')
+  // Of hops between the devices of the nodes, the titles stand in a list of steps.
+  const steps = [...tables.matchAll(/\[\s*(?:'([^']+)'|"([^"]+)"),\s*(?:eth0|on)\(/g)].map(([, a, b]) => (a ?? b)!)
+  expect(titles.length).toBeGreaterThan(15)
+  expect(steps.length).toBeGreaterThan(5)
+  expect([...new Set([...titles, ...steps])].filter((title) => !hopWords(title))).toEqual([])
+})
