@@ -1,5 +1,6 @@
 import {
   createPrivateKey,
+  createPublicKey,
   generateKeyPairSync,
   type KeyObject,
   X509Certificate as NodeCertificate,
@@ -12,7 +13,10 @@ import { formatIdentity, type Identity } from './identity.ts'
 export interface CaFiles {
   readonly 'ca-cert.pem': string
   readonly 'ca-key.pem': string
+  /** One or more. */
   readonly 'root-cert.pem': string
+  /** What lies between an intermediate CA and its root. */
+  readonly 'cert-chain.pem'?: string
 }
 
 /** A CA that can sign. Made by `loadCa`. */
@@ -21,6 +25,8 @@ export interface Ca {
   readonly certificatePem: string
   readonly key: KeyObject
   readonly rootPem: string
+  /** What a peer needs between a leaf and the root: nothing, if the CA is itself a root. */
+  readonly intermediatesPem: string
 }
 
 /** A leaf with its key; `chainPem` is what a TLS peer sends: leaf first, then the intermediate if the CA isn't itself a root. */
@@ -44,10 +50,15 @@ export async function x509() {
   return library
 }
 
-/** A fresh self-signed root (P-256). @param validFor milliseconds; default ten years, as upstream's self-signed CA */
-export async function generateCa(options: { commonName?: string; validFor?: number } = {}): Promise<CaFiles> {
+/**
+ * A fresh self-signed root.
+ * @param validFor milliseconds; default ten years, as upstream's self-signed CA
+ * @param key of a root that is to be renewed: what it signed stays good (P-256); default a new one
+ */
+export async function generateCa(options: { commonName?: string; validFor?: number; key?: KeyObject } = {}): Promise<CaFiles> {
   const lib = await x509()
-  const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const { key } = options
+  const keys = key ? { privateKey: key, publicKey: createPublicKey(key) } : generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const now = Date.now()
   const certificate = await lib.X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
@@ -72,14 +83,47 @@ export async function generateCa(options: { commonName?: string; validFor?: numb
  */
 export function loadCa(files: CaFiles): Ca {
   const certificate = read('ca-cert.pem', () => new NodeCertificate(files['ca-cert.pem']))
-  const root = read('root-cert.pem', () => new NodeCertificate(files['root-cert.pem']))
+  const roots = read('root-cert.pem', () => certificatesIn(files['root-cert.pem']))
+  const between = read('cert-chain.pem', () => (files['cert-chain.pem'] ? certificatesIn(files['cert-chain.pem']) : []))
   const key = read('ca-key.pem', () => createPrivateKey(files['ca-key.pem']))
   if (!certificate.checkPrivateKey(key)) throw new Error('ca-key.pem is not the key of ca-cert.pem: take both from one CA')
   if (!certificate.ca) throw new Error('ca-cert.pem is not a CA certificate (basicConstraints CA is not set)')
-  if (!certificate.verify(root.publicKey)) throw new Error('ca-cert.pem is not signed by root-cert.pem: put the root that signed it there')
+  const intermediates = chainToRoot(certificate, between, roots)
   if (certificate.validToDate.getTime() < Date.now()) throw new Error(`ca-cert.pem expired at ${certificate.validTo}`)
   signingAlgorithm(key)
-  return { certificate, certificatePem: files['ca-cert.pem'], key, rootPem: files['root-cert.pem'] }
+  const intermediatesPem = intermediates.map((c) => c.toString()).join('')
+  return { certificate, certificatePem: files['ca-cert.pem'], key, rootPem: files['root-cert.pem'], intermediatesPem }
+}
+
+/** The PEM texts of all certificates in a text. */
+export function splitPem(text: string): string[] {
+  return [...text.matchAll(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g)].map(([pem]) => `${pem}\n`)
+}
+
+function certificatesIn(text: string): NodeCertificate[] {
+  const found = splitPem(text).map((pem) => new NodeCertificate(pem))
+  if (found.length === 0) throw new Error('there is no certificate in it')
+  return found
+}
+
+/** From the CA's certificate up to the last one that a root signed; none, if it is a root. */
+function chainToRoot(
+  certificate: NodeCertificate,
+  between: readonly NodeCertificate[],
+  roots: readonly NodeCertificate[],
+): NodeCertificate[] {
+  if (roots.some((root) => root.raw.equals(certificate.raw))) return []
+  const chain = [certificate]
+  for (let last = certificate; !roots.some((root) => last.verify(root.publicKey)); ) {
+    const next = between.find((c) => !chain.some((known) => known.raw.equals(c.raw)) && last.verify(c.publicKey))
+    if (!next)
+      throw new Error(
+        'ca-cert.pem is not signed by root-cert.pem, directly or through cert-chain.pem: put the root that signed it, or what is between, there',
+      )
+    chain.push(next)
+    last = next
+  }
+  return chain
 }
 
 function read<T>(file: keyof CaFiles, parse: () => T): T {
@@ -95,8 +139,23 @@ function read<T>(file: keyof CaFiles, parse: () => T): T {
  * @param ttl milliseconds from now; cut at the CA's own end
  */
 export async function issueLeaf(ca: Ca, identity: Identity, ttl: number): Promise<Leaf> {
-  const lib = await x509()
   const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const signed = await signLeaf(ca, { publicKey: keys.publicKey, names: [{ type: 'url', value: formatIdentity(identity) }], ttl })
+  return { identity, ...signed, keyPem: keys.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string, rootPem: ca.rootPem }
+}
+
+export interface LeafRequest {
+  /** Of whoever will hold the certificate. */
+  readonly publicKey: KeyObject
+  /** All of its names: SPIFFE URIs, or DNS names of a server. */
+  readonly names: readonly { readonly type: 'url' | 'dns'; readonly value: string }[]
+  /** Milliseconds from now; cut at the CA's own end. */
+  readonly ttl: number
+}
+
+/** A leaf for a key that is somebody else's, in the same form. */
+export async function signLeaf(ca: Ca, { publicKey, names, ttl }: LeafRequest): Promise<Pick<Leaf, 'chainPem' | 'notBefore' | 'notAfter'>> {
+  const lib = await x509()
   const notBefore = new Date(Date.now() - 2 * minute)
   const notAfter = new Date(Math.min(Date.now() + ttl, ca.certificate.validToDate.getTime()))
   const issuer = new lib.X509Certificate(ca.certificatePem)
@@ -105,27 +164,18 @@ export async function issueLeaf(ca: Ca, identity: Identity, ttl: number): Promis
     issuer: issuer.subject,
     notBefore,
     notAfter,
-    publicKey: cryptoKey(keys.publicKey, ['verify']),
+    publicKey: cryptoKey(publicKey, ['verify']),
     signingKey: cryptoKey(ca.key, ['sign']),
     signingAlgorithm: signingAlgorithm(ca.key),
     extensions: [
       new lib.BasicConstraintsExtension(false, undefined, true),
       new lib.KeyUsagesExtension(lib.KeyUsageFlags.digitalSignature | lib.KeyUsageFlags.keyEncipherment, true),
       new lib.ExtendedKeyUsageExtension([lib.ExtendedKeyUsage.serverAuth, lib.ExtendedKeyUsage.clientAuth]),
-      new lib.SubjectAlternativeNameExtension([{ type: 'url', value: formatIdentity(identity) }], true),
+      new lib.SubjectAlternativeNameExtension([...names], true),
       await lib.AuthorityKeyIdentifierExtension.create(issuer.publicKey),
     ],
   })
-  const selfSigned = ca.certificate.verify(ca.certificate.publicKey)
-  const pem = `${leaf.toString('pem')}\n`
-  return {
-    identity,
-    chainPem: selfSigned ? pem : pem + ca.certificatePem,
-    keyPem: keys.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
-    rootPem: ca.rootPem,
-    notBefore,
-    notAfter,
-  }
+  return { chainPem: `${leaf.toString('pem')}\n${ca.intermediatesPem}`, notBefore, notAfter }
 }
 
 /** 16 random bytes as hex, positive (RFC 5280 4.1.2.2). */

@@ -7,7 +7,7 @@ import type { Authorizer } from './authorization.ts'
 import { mediaType, parseBody, readBody } from './body.ts'
 import { coreVersions, groupList, groupNamed, resourceList, version } from './discovery.ts'
 import { type Exchange, serveCollection, serveObject } from './objects.ts'
-import { parsePath, type Target } from './path.ts'
+import { parsePath, reviews, type Target } from './path.ts'
 import { answerReview } from './reviews.ts'
 
 export interface HandlerOptions {
@@ -60,6 +60,7 @@ async function serve(request: IncomingMessage, response: ServerResponse, options
   }
   if (target.is === 'review') {
     if (request.method !== 'POST') throw notAllowed(`${target.review} takes POST only`)
+    permitReview(target.apiVersion, target.review, user, options.authorize)
     const body = await parseBody(await readBody(request), mediaType(request))
     return sendJson(response, 201, answerReview(target.apiVersion, target.review, body, user, options.tokens, options.authorize))
   }
@@ -87,13 +88,15 @@ function permit(
   const { resource, namespace } = target
   const method = verbs[request.method ?? ''] ?? raise(badRequest(`method ${request.method}: use GET, POST, PUT, PATCH or DELETE`))
   const onMany = { get: query.get('watch') ? 'watch' : 'list', delete: 'deletecollection' }[method] ?? method
-  const name = target.is === 'object' ? target.name : ''
+  // A list or watch of one object counts as a request for it, as upstream's request info has it.
+  const selected = /^metadata\.name==?([^=,]+)$/.exec(query.get('fieldSelector') ?? '')?.[1] ?? ''
+  const name = target.is === 'object' ? target.name : selected
   const attributes = {
     verb: target.is === 'object' ? method : onMany,
     group: resource.group,
     resource: resource.resource,
     ...(namespace && { namespace }),
-    ...(target.is === 'object' && { name }),
+    ...(name && { name }),
     ...(target.is === 'object' && target.subresource && { subresource: target.subresource }),
   }
   if (authorize(user, attributes).allowed) return
@@ -103,6 +106,18 @@ function permit(
     name,
     `User "${user.username}" cannot ${attributes.verb} resource "${resource.resource}" in API group "${resource.group}"${where}`,
   )
+}
+
+/** Whoever asks about others must be allowed to; about oneself everybody may ask. */
+function permitReview(apiVersion: string, kind: string, user: User, authorize: Authorizer): void {
+  if (kind.startsWith('Self')) return
+  const { group, plural: resource } = reviews.find((r) => r.kind === kind && `${r.group}/v1` === apiVersion)!
+  if (!authorize(user, { verb: 'create', group, resource }).allowed)
+    throw forbidden(
+      { group, resource },
+      '',
+      `User "${user.username}" cannot create resource "${resource}" in API group "${group}" at the cluster scope`,
+    )
 }
 
 function sendJson(response: ServerResponse, code: number, body: unknown): void {
