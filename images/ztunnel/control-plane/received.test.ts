@@ -218,3 +218,17 @@ test('what goes and comes in one response is there; versions tell what is held',
   expect(taken.changes).toMatchObject({ workloads: [{ node: 'n2' }], removed: { workloads: ['u'], services: ['n/h'] } })
   expect(received.versions()).toEqual({ u: '2' })
 })
+
+test('one name twice in a response is what came last; of two names for one thing the last has it', () => {
+  const received = new Received(typeUrls.address)
+  const twice = received.take(
+    response(typeUrls.address, [
+      { ...workload({}), name: 'x' },
+      { ...service({}), name: 'x' },
+    ]),
+  )
+  expect(twice.changes).toMatchObject({ workloads: [], services: [{ hostname: 'h' }] })
+  received.take(response(typeUrls.address, [{ ...service({}), name: 'y' }]))
+  expect(received.take(response(typeUrls.address, [], ['x'])).changes.removed).toEqual({ workloads: [], services: [], policies: [] })
+  expect(received.take(response(typeUrls.address, [], ['y'])).changes.removed).toEqual({ workloads: [], services: ['n/h'], policies: [] })
+})

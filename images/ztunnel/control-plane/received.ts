@@ -42,6 +42,8 @@ const decoders: Readonly<Record<string, (bytes: Uint8Array) => Item>> = {
 export class Received {
   readonly typeUrl: string
   readonly #held = new Map<string, { readonly version: string; readonly kind: Kind; readonly key: string }>()
+  /** Of several names that stand for one thing, the last that came has it. */
+  readonly #owners = new Map<string, string>()
 
   constructor(typeUrl: string) {
     this.typeUrl = typeUrl
@@ -62,7 +64,10 @@ export class Received {
       const old = this.#held.get(name)
       if (!old) return
       this.#held.delete(name)
+      if (this.#owners.get(`${old.kind} ${old.key}`) !== name) return
+      this.#owners.delete(`${old.kind} ${old.key}`)
       removed[old.kind].add(old.key)
+      put[old.kind].delete(old.key)
     }
     // A resource that went and came in one response is there.
     for (const name of response.removedResources) drop(name)
@@ -72,6 +77,7 @@ export class Received {
         const old = this.#held.get(resource.name)
         if (old && (old.kind !== item.kind || old.key !== item.key)) drop(resource.name)
         this.#held.set(resource.name, { version: resource.version, kind: item.kind, key: item.key })
+        this.#owners.set(`${item.kind} ${item.key}`, resource.name)
         ;(put[item.kind] as Map<string, Item['value']>).set(item.key, item.value)
         names.push(resource.name)
       } catch (error) {
