@@ -22,6 +22,8 @@ const faultSchema = z.object({
   audit: z.boolean(),
   /** Why the traffic did not catch it. */
   why: z.string().optional(),
+  /** Why no traffic can tell it from none, as the catalogue says; absent: the traffic must catch it. */
+  equivalent: z.string().optional(),
   /** Not caught: what tells its run from a clean one; the first of it. */
   differences: z.array(z.string()).optional(),
   /** What became of each case that was run with it; ids without the mode. */
@@ -45,6 +47,10 @@ export function countOutcomes(faults: readonly Pick<FaultResult, 'outcome'>[]): 
   const counts = faultOutcomes.map((outcome) => `${faults.filter((f) => f.outcome === outcome).length} ${outcome}`)
   return `${counts.join(', ')} of ${faults.length} faults`
 }
+
+/** Got through, though the traffic should have told. */
+export const gotThrough = ({ outcome, equivalent }: Pick<FaultResult, 'outcome' | 'equivalent'>): boolean =>
+  outcome === 'missed' || (outcome === 'equivalent' && equivalent === undefined)
 
 /** Caught at the very hop that was written down before. */
 export const asExpected = ({ traffic, expected }: Pick<FaultResult, 'traffic' | 'expected'>): boolean =>

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join, matchesGlob } from 'node:path'
 import { styleText } from 'node:util'
 import { loadTopology, TopologyError } from '../../clusters/topology.ts'
-import { asExpected, countOutcomes, type FaultResult, faultsSchema } from '../../reports/faults.ts'
+import { asExpected, countOutcomes, type FaultResult, faultsSchema, gotThrough } from '../../reports/faults.ts'
 import { faultsOf } from '../modes/index.ts'
 import { mutate } from '../mutate/mutate.ts'
 import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
@@ -54,7 +54,7 @@ export async function mutateVerb(args: MutateArguments): Promise<number> {
     writeFileSync(join(out, 'faults.json'), `${JSON.stringify(results, null, 1)}\n`)
     told.push(args.json ? JSON.stringify(caught, null, 1) : tableText(caught, { colour: process.stdout.isTTY === true }))
     process.stdout.write(`${told.join('\n')}\n`)
-    return caught.some((c) => c.outcome === 'missed') ? 1 : 0
+    return caught.some(gotThrough) ? 1 : 0
   } catch (error) {
     progress.end()
     process.stderr.write(`everyhop: ${(error as Error).message}\n`)
@@ -71,7 +71,8 @@ export function tableText(caught: readonly FaultResult[], { colour }: { colour: 
   const rows = caught.map((c) => {
     const name = c.fault.padEnd(width)
     const audit = c.audit ? 'audit too' : 'audit no '
-    if (c.outcome === 'equivalent') return `= ${name}  ${audit}  equivalent: nothing tells its run from a clean one`
+    if (c.outcome === 'equivalent')
+      return `${gotThrough(c) ? mark('✗', 'red') : '='} ${name}  ${audit}  equivalent to none: ${c.equivalent ?? 'nothing tells its run from a clean one, but it should'}`
     if (!c.traffic)
       return `${mark('✗', 'red')} ${name}  ${audit}  MISSED: ${c.why}; different: ${c.differences?.[0]} (${c.differences?.length} kept)`
     const where = `${c.traffic.case} at ${c.traffic.hop}`

@@ -5,6 +5,7 @@ import type { Cluster } from '../../clusters/cluster.ts'
 import { createCluster } from '../../clusters/create.ts'
 import { meshImages } from '../../clusters/images.ts'
 import { deployApps, installMesh, restartDaemonSet } from '../../clusters/install.ts'
+import { cniDaemonSet, ztunnelDaemonSet } from '../../clusters/manifests/names.ts'
 import type { Topology } from '../../clusters/topology.ts'
 import { asExpected, type FaultResult } from '../../reports/faults.ts'
 import { observations } from '../evidence/bundle.ts'
@@ -108,6 +109,7 @@ function resultOf(fault: Fault, verdicts: readonly CaseVerdict[], drift: number)
     title: fault.title,
     ...(best ? { traffic: { case: shortId(best), hop: best.brokenHop! } } : { why }),
     expected: fault.breaks,
+    ...(fault.equivalent === undefined ? {} : { equivalent: fault.equivalent }),
     audit: drift > 0,
     cases: verdicts.map((v) => ({
       case: shortId(v),
@@ -123,6 +125,8 @@ class Round {
   readonly #cluster: Cluster
   readonly #o: MutateOptions
   readonly #out: string
+  /** DaemonSets whose pods may still run the code of an earlier fault. */
+  readonly #patched = new Set<string>()
 
   constructor(cluster: Cluster, options: MutateOptions, out: string) {
     this.#cluster = cluster
@@ -165,8 +169,7 @@ class Round {
     if (isPatch(fault)) return this.#withPatch(fault, join(copies, fault.id), work)
     const { seed } = fault
     if (seed.kind !== 'commands') throw new Error(`fault ${fault.id}: unknown seed`)
-    // A tunnel of an earlier round would be reused, and its opening is in no evidence of this one.
-    if (cases.some(usesTunnel)) await restartDaemonSet(this.#cluster, 'ztunnel')
+    if (cases.some(usesTunnel) || this.#patched.size > 0) await this.#fresh()
     const topology = await this.#topology()
     await runCommands(this.#cluster, topology, seed, 'do')
     try {
@@ -178,7 +181,7 @@ class Round {
 
   /** The same cases without the fault, from the same start: what a fault that no traffic caught is compared with. */
   async reference(fault: Fault, cases: readonly Case[]): Promise<Ran> {
-    await restartDaemonSet(this.#cluster, 'ztunnel')
+    await this.#fresh()
     const { ran } = await this.run(`${fault.id}.clean`, cases)
     return ran
   }
@@ -187,13 +190,23 @@ class Round {
     const original = meshImages.find((i) => i.source === `images/${fault.seed.image}`)
     if (!original) throw new Error(`fault ${fault.id}: there is no image ${fault.seed.image}`)
     await this.#cluster.loadImages([{ ...original, source: join(copy, original.source) }])
+    const daemonSet = { ztunnel: ztunnelDaemonSet, cni: cniDaemonSet }[fault.seed.image]
     try {
-      await restartDaemonSet(this.#cluster, fault.seed.image)
+      await this.#fresh(daemonSet)
       return await work()
     } finally {
       await this.#cluster.loadImages([original])
-      await restartDaemonSet(this.#cluster, fault.seed.image)
+      this.#patched.add(daemonSet)
     }
+  }
+
+  /**
+   * The shipped code everywhere, and no tunnel of an earlier round: it would be reused, and its opening is in no evidence of this one.
+   * What the next patch replaces anyway is not started anew before that.
+   */
+  async #fresh(which = ztunnelDaemonSet): Promise<void> {
+    for (const daemonSet of this.#patched.add(which)) await restartDaemonSet(this.#cluster, daemonSet)
+    this.#patched.clear()
   }
 
   #topology(): Promise<TopologyRecord> {

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { asExpected, countOutcomes, type FaultResult, faultsSchema } from '../../reports/faults.ts'
+import { asExpected, countOutcomes, type FaultResult, faultsSchema, gotThrough } from '../../reports/faults.ts'
 import { finished } from './everyhop.ts'
 import { table } from './figures.ts'
 import type { Part } from './part.ts'
@@ -12,7 +12,7 @@ export const faults: Part = async ({ out, signal, say }) => {
   if (!existsSync(file))
     return { failures: [`mutate ended with ${exitCode}: ${stderr.trim().split('\n').slice(-4).join(' / ')}`], report: '' }
   const { faults } = faultsSchema.parse(JSON.parse(readFileSync(file, 'utf8')))
-  const missed = faults.filter((f) => f.outcome === 'missed')
+  const missed = faults.filter(gotThrough)
   const summary = `${countOutcomes(faults)}; ${faults.filter((f) => f.audit).length} seen by the state audit; ${seconds.toFixed(0)} s.`
   say(summary)
   const words = (p: FaultResult['expected']) => `${p.case} at ${p.hop}`

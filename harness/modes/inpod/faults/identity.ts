@@ -46,8 +46,8 @@ export const identityFaults: readonly Fault[] = [
     id: 'refused-with-another-status',
     title: 'what policy refuses is answered 403',
     seed: patched(edit('inbound.ts', 'return fail(401, ', 'return fail(403, ')),
-    cases: [denied],
-    breaks: { case: denied, hop: 'ztunnel-ztunnel/is-told-by-the-client-side' },
+    cases: [denied, forged('disallowed')],
+    breaks: { case: forged('disallowed'), hop: 'case/outcome' },
   },
   {
     id: 'allow-admits-everybody',

@@ -160,4 +160,19 @@ export const proxyFaults: readonly Fault[] = [
     cases: [sealed],
     breaks: { case: sealed, hop: 'case/sentinel' },
   },
+  {
+    id: 'knocks-in-clear',
+    title: 'beside the tunnel, ztunnel looks whether the server can be reached without it',
+    seed: patched(
+      edit(
+        'outbound.ts',
+        "  const protocol = chosen.kind === 'hbone' ? 'HBONE' : 'TCP'\n",
+        `  void dial(context, { ...target, port: 9000 }).then((knock) => knock.destroy()).catch(() => {})
+  const protocol = chosen.kind === 'hbone' ? 'HBONE' : 'TCP'
+`,
+      ),
+    ),
+    cases: [sealed],
+    breaks: { case: sealed, hop: 'case/closed-world' },
+  },
 ]
