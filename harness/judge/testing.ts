@@ -1,12 +1,17 @@
 import { bindCases, type Participant, type Unbound } from '../matrix/bind.ts'
 import { casesOf } from '../matrix/cases.ts'
+import type { Case } from '../matrix/cell.ts'
 import { modeOf } from '../modes/index.ts'
 import { appPorts } from '../run/decisive.ts'
 import type { Expectation } from './expectation.ts'
 
 /** The matrix of a mode, bound to the workloads of a made-up cluster of two nodes: for tests of what is promised, without a run. */
-export function promised(mode: string, release = 'today'): { expectations: Expectation[]; unbound: Unbound[] } {
-  const { bound, unbound } = bindCases(casesOf(mode, release), participants(), appPorts)
+export function promised(
+  mode: string,
+  release = 'today',
+  which: (c: Case) => boolean = () => true,
+): { expectations: Expectation[]; unbound: Unbound[] } {
+  const { bound, unbound } = bindCases(casesOf(mode, release).filter(which), participants(), appPorts)
   const { path } = modeOf(mode)
   return { expectations: bound.map((b, index) => ({ ...b, index, path: path(b), decisive: 'its condition' })), unbound }
 }

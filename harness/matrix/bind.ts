@@ -33,7 +33,7 @@ export interface Unbound {
 
 /**
  * Gives each case its client and server, in order. Cases that need a tunnel of their own get a pair that no case before them used; those that reuse one get a pair whose
- * tunnel a case before them opened, if there is one. A case for which the topology has nobody is returned with the reason.
+ * tunnel a case before them opened, if there is one; those with a policy of their own get a server that has no other. A case for which the topology has nobody is returned with the reason.
  */
 export function bindCases(
   cases: readonly Case[],
@@ -41,10 +41,11 @@ export function bindCases(
   ports: AppPorts,
 ): { bound: BoundCase[]; unbound: Unbound[] } {
   const used = new Map<string, Case['policy']>()
+  const guarded = new Set<string>()
   const bound: BoundCase[] = []
   const unbound: Unbound[] = []
   for (const c of cases) {
-    const pairs = pairsFor(c, participants)
+    const pairs = pairsFor(c, participants).filter(([, server]) => !hasPolicy(c) || !guarded.has(server.netns))
     const usedWith = ([client, server]: [Participant, Participant]) => used.get(`${client.netns} ${server.netns}`)
     const unused = () => pairs.find((p) => usedWith(p) === undefined)
     // A tunnel that is reused may be anybody's who made its request before: pairs without one are few.
@@ -59,6 +60,7 @@ export function bindCases(
     }
     const [client, server] = pair
     used.set(`${client.netns} ${server.netns}`, c.policy)
+    if (hasPolicy(c)) guarded.add(server.netns)
     const port = ports[spokenIn(c)]
     const endpoint = `${server.ip}:${c.port ?? port.pod}`
     const destination = c.address === 'pod-ip' ? endpoint : `${server.clusterIP}:${port.service}`
@@ -67,6 +69,9 @@ export function bindCases(
   }
   return { bound, unbound }
 }
+
+/** Whether its server is given a policy for it. */
+const hasPolicy = (c: Case) => c.policy === 'allow' || c.policy === 'deny'
 
 /** Whether a case needs a tunnel that is new. */
 const needsNewTunnel = (c: Case) => c.traffic === 'mesh-to-mesh' && c.connection === 'new'
