@@ -11,6 +11,7 @@ const node = process.execPath
 const steps: [title: string, run: () => Promise<unknown>][] = [
   ['format, lint, imports', () => $`node_modules/.bin/biome check ${fix ? ['--write'] : []} --error-on-warnings --diagnostic-level=warn .`],
   ['types', () => $`${node} node_modules/typescript/bin/tsc -p .`],
+  ['types in the browser', () => $`${node} node_modules/typescript/bin/tsc -p reports/html/app`],
   ['unused files, exports, dependencies', () => $`${node} node_modules/knip/bin/knip.js --no-config-hints`],
 ]
 for (const [title, run] of steps) {

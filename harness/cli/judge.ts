@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { template } from '../../reports/html/template.ts'
 import { exitCodeOf } from '../../reports/results.ts'
 import { EvidenceError } from '../evidence/bundle.ts'
 import { judgeRun } from '../run/judged.ts'
@@ -13,13 +14,13 @@ export interface JudgeArguments {
 }
 
 /** `everyhop judge DIR`: the verdicts of a saved run, from its files alone; they must bear out its conformance report, if it has one. @returns the exit code */
-export function judge(directory: string, { json, out }: JudgeArguments): number {
+export async function judge(directory: string, { json, out }: JudgeArguments): Promise<number> {
   try {
     const { results, judgements } = judgeRun(directory)
     const broken = brokenClaims(results, directory)
     if (out !== undefined) {
       mkdirSync(out, { recursive: true })
-      writeReports(results, judgements, resolve(out))
+      writeReports(results, judgements, resolve(out), await template())
     }
     const paint = { colour: process.stdout.isTTY === true }
     if (json) process.stdout.write(`${JSON.stringify(results, null, 1)}\n`)

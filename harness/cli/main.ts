@@ -65,7 +65,7 @@ program
   .option('--out <dir>', 'write the reports of the run there; the run may be one that was killed, and DIR its own folder')
   .action(async (dir: string, options: { json: boolean; out?: string }) => {
     const { judge } = await import('./judge.ts')
-    exitCode = judge(dir, options)
+    exitCode = await judge(dir, options)
   })
 
 program

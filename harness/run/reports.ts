@@ -7,6 +7,7 @@ import { junitXml, unfinishedJunitXml } from '../../reports/junit.ts'
 import type { Results } from '../../reports/results.ts'
 import { summaryMarkdown } from '../../reports/summary.ts'
 import type { Judgement } from '../judge/bundle.ts'
+import { runHtml } from '../report/write.ts'
 import { writeCaptures } from './captures.ts'
 import { writeAtomically } from './write-atomically.ts'
 
@@ -15,12 +16,16 @@ export function writeUnfinished(directory: string): void {
   writeAtomically(join(directory, 'junit.xml'), unfinishedJunitXml(new Date().toISOString(), directory))
 }
 
-/** Writes every report of a run into its folder: all of them follow from what was judged, so that the same bundle gives the same bytes. */
-export function writeReports(results: Results, judgements: readonly Judgement[], directory: string): void {
+/**
+ * Writes every report of a run into its folder: all of them follow from what was judged, so that the same bundle gives the same bytes.
+ * @param template the built app of index.html
+ */
+export function writeReports(results: Results, judgements: readonly Judgement[], directory: string, template: string): void {
   writeAtomically(join(directory, 'results.json'), `${JSON.stringify(results, null, 1)}\n`)
   writeAtomically(join(directory, 'junit.xml'), junitXml(results))
   writeAtomically(join(directory, 'summary.md'), summaryMarkdown(results))
   writeAtomically(join(directory, 'conformance.yaml'), conformanceYaml(results))
+  writeAtomically(join(directory, 'index.html'), runHtml(results, judgements, directory, template))
   for (const judgement of judgements) writeCaptures(judgement, join(directory, 'cases'))
 }
 

@@ -4,6 +4,7 @@ import type { Cluster } from '../../clusters/cluster.ts'
 import { createCluster } from '../../clusters/create.ts'
 import { deployApps, installMesh, removeApps, uninstallMesh } from '../../clusters/install.ts'
 import type { Topology } from '../../clusters/topology.ts'
+import { template } from '../../reports/html/template.ts'
 import { exitCodeOf, type Results, type Stage } from '../../reports/results.ts'
 import { EvidenceError } from '../evidence/bundle.ts'
 import type { Case } from '../matrix/cell.ts'
@@ -60,6 +61,9 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   const problems: string[] = []
   let cluster: Cluster | undefined
   writeUnfinished(directory)
+  const app = template()
+  // Told where it is needed; until then it is no crash.
+  app.catch(() => {})
   const host = environment(o.topology)
   try {
     view.doing(`starting ${o.topology.nodes.length} nodes`)
@@ -112,7 +116,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   }
   if (cluster && problems.length > 0 && !signal.aborted) await lost(cluster, problems)
   const down = takenDown(cluster, problems)
-  const results = judged(directory, stages.done, problems)
+  const results = await judged(directory, stages.done, app, problems)
   stage('judged and written')
   await down
   stage('cluster taken down')
@@ -125,10 +129,10 @@ type Mesh = { readonly mode: string; readonly release: string }
 
 const inWordsOf = ({ mode, release }: Mesh) => `mode ${mode}, release ${release}`
 
-function judged(directory: string, stages: readonly Stage[], problems: string[]): Results | undefined {
+async function judged(directory: string, stages: readonly Stage[], app: Promise<string>, problems: string[]): Promise<Results | undefined> {
   try {
     const { results, judgements } = judgeRun(directory, stages)
-    writeReports(results, judgements, directory)
+    writeReports(results, judgements, directory, await app)
     return results
   } catch (error) {
     // Without a first problem this is one; after one there may be nothing to judge yet.

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
 import { type Results, resultsSchema } from '../../../reports/results.ts'
 import { observations, openBundle } from '../../evidence/bundle.ts'
@@ -56,7 +57,7 @@ export function resultsClaims(job: () => MainJob): void {
 
   test('progress as plain lines, each stage with its time', () => {
     const lines = job().stderr.trimEnd().split('\n')
-    const stages = lines.slice(0, -1).map((line) => {
+    const stages = lines.slice(0, -2).map((line) => {
       expect(line).toMatch(/^ *\d+\.\d s {2}\S.* \(\d+\.\d s\)$/)
       return line.replace(/^ *\d+\.\d s {2}/, '').replace(/ \(\d+\.\d s\)$/, '')
     })
@@ -69,7 +70,10 @@ export function resultsClaims(job: () => MainJob): void {
         'cluster taken down',
       ]),
     )
-    expect(lines.at(-1)).toBe(`everything is in ${job().folder} (judge it again: bin/everyhop judge ${job().folder})`)
+    expect(lines.slice(-2)).toEqual([
+      `everything is in ${job().folder} (judge it again: bin/everyhop judge ${job().folder})`,
+      `look at it: ${pathToFileURL(join(job().folder, 'index.html'))}`,
+    ])
     expect(job().stderr).not.toContain('\x1b')
   })
 }

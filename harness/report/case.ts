@@ -1,0 +1,123 @@
+import type { ReportCase, ReportHop, ReportLeg, ReportProof } from '../../reports/html/report.ts'
+import type { CaseResult } from '../../reports/results.ts'
+import type { PacketObservation } from '../evidence/observation.ts'
+import { bind, fill, type Variables } from '../judge/bind.ts'
+import type { Evidence } from '../judge/evidence.ts'
+import type { Expectation } from '../judge/expectation.ts'
+import type { Leg, Proof } from '../modes/path.ts'
+import type { Place } from '../modes/place.ts'
+import type { Attempt } from '../traffic/attempt.ts'
+import type { EvidenceTable } from './evidence-table.ts'
+
+export interface CaseSources {
+  readonly result: CaseResult
+  /** Absent: the case is of a kind that has no path, or could not be bound. */
+  readonly expectation: Expectation | undefined
+  readonly main: Attempt | undefined
+  readonly evidence: Evidence
+  readonly table: EvidenceTable
+  /** Packets by where a connection is seen. */
+  readonly places: ReadonlyMap<string, readonly PacketObservation[]>
+  /** Microseconds since 1970. */
+  readonly epoch: number
+}
+
+/** Where a connection is seen, either way. */
+export const placeOf = (p: PacketObservation) => [p.node, p.netns, p.dev, ...[p.from, p.to].sort()].join(' ')
+
+type Told = Omit<ReportCase, 'key' | 'batch' | 'fault' | 'capture'>
+
+/** All that the report tells of one case. */
+export function caseOf(sources: CaseSources): Told {
+  const { result, expectation, main, evidence, table, epoch } = sources
+  const variables = expectation && main ? bind(expectation.path, main, evidence) : {}
+  const legs = result.legs.map((leg, l): ReportLeg => {
+    const asked = expectation?.path.legs[l]
+    const hops = leg.hops.map((hop, h) => hopOf(hop, table, asked?.hops[h]?.proofs, variables))
+    return { ...leg, reused: asked?.reused ?? false, facts: asked?.facts ?? '', hops }
+  })
+  const { id, mode, release, verdict, reason, brokenHop, likely, durationMs, reproduce } = result
+  return {
+    id,
+    mode,
+    release,
+    verdict,
+    ...(reason === undefined ? {} : { reason }),
+    ...(brokenHop === undefined ? {} : { brokenHop }),
+    ...(likely === undefined ? {} : { likely }),
+    durationMs,
+    reproduce,
+    axes: axesOf(expectation),
+    ...(expectation && main ? { request: requestOf(expectation, main, epoch) } : {}),
+    legs,
+    checks: result.checks.map((hop) => hopOf(hop, table, undefined, variables)),
+    packets: packetsOf(sources, expectation?.path.legs ?? []),
+  }
+}
+
+function hopOf(
+  hop: CaseResult['checks'][number],
+  table: EvidenceTable,
+  asked: readonly Proof[] | undefined,
+  variables: Variables,
+): ReportHop {
+  const proofs = hop.proofs.map(({ kind, label, status, expected, seen, refs }, i): ReportProof => {
+    const spec = asked?.[i]
+    return {
+      kind,
+      label,
+      status,
+      expected,
+      ...(seen === undefined ? {} : { seen }),
+      ...(spec ? { asked: JSON.parse(fill(JSON.stringify(spec), variables)) } : {}),
+      refs: refs.map((ref) => table.cited(ref)).filter((x) => x !== undefined),
+    }
+  })
+  return { id: hop.id, title: hop.title, vantage: hop.vantage, verdict: hop.verdict, proofs }
+}
+
+const axesOf = (expectation: Expectation | undefined): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(expectation?.case ?? {}).flatMap(([name, value]) =>
+      typeof value === 'string' && !['id', 'mode', 'release'].includes(name) ? [[name, value]] : [],
+    ),
+  )
+
+function requestOf(e: Expectation, main: Attempt, epoch: number): NonNullable<ReportCase['request']> {
+  const place = ({ node, netns, ip, ...rest }: Place & { enrolled?: boolean }) => ({ node, netns, ip, enrolled: rest.enrolled === true })
+  return {
+    client: place(e.client),
+    server: place(e.server),
+    destination: e.destination,
+    endpoint: e.endpoint,
+    decisive: e.decisive,
+    outcome: e.path.outcome,
+    token: main.token,
+    t: Math.round(main.result.startedAt * 1000 - epoch),
+  }
+}
+
+/** The packets that the verdict rests on, and the others of their connections around its time; each with its leg. */
+function packetsOf({ result, table, places }: CaseSources, legs: readonly Leg[]): [number, number][] {
+  const legOf = new Map<string, number>()
+  const cited: PacketObservation[] = []
+  const cite = (hop: CaseResult['checks'][number], leg: number) => {
+    for (const ref of hop.proofs.filter((p) => p.kind !== 'marker').flatMap((p) => p.refs)) {
+      const p = table.observation(ref)
+      if (p?.kind !== 'packet') continue
+      cited.push(p)
+      // A hop may rest on packets of other places too, from which its ports are known.
+      const here = leg >= 0 && `${p.node}/${p.netns}/${p.dev}/`.startsWith(`${hop.vantage}/`)
+      if (here || !legOf.has(placeOf(p))) legOf.set(placeOf(p), here ? leg : -1)
+    }
+  }
+  for (const [l] of legs.entries()) for (const hop of result.legs[l]?.hops ?? []) cite(hop, l)
+  for (const check of result.checks) cite(check, -1)
+  if (cited.length === 0) return []
+  const from = Math.min(...cited.map((p) => p.t)) - 1e6
+  const to = Math.max(...cited.map((p) => p.t)) + 1e6
+  return [...legOf]
+    .flatMap(([place, leg]) => (places.get(place) ?? []).filter((p) => p.t >= from && p.t <= to).map((p) => ({ p, leg })))
+    .sort((a, b) => a.p.t - b.p.t)
+    .map(({ p, leg }) => [table.packet(p), leg])
+}

@@ -1,0 +1,100 @@
+import { captureOf } from '../../reports/case-words.ts'
+import type { Evidence as Entry, Report, ReportBatch, ReportCase } from '../../reports/html/report.ts'
+import type { CaseResult, Results } from '../../reports/results.ts'
+import { observations } from '../evidence/bundle.ts'
+import type { Observation } from '../evidence/observation.ts'
+import type { Judgement } from '../judge/bundle.ts'
+import { Evidence } from '../judge/evidence.ts'
+import type { Expectation, Unsupported } from '../judge/expectation.ts'
+import type { Attempt } from '../traffic/attempt.ts'
+import { caseOf, placeOf } from './case.ts'
+import { EvidenceTable } from './evidence-table.ts'
+import { WalkStore, Walks } from './walks.ts'
+
+/** What a judged bundle gives to a report. */
+export interface Judged extends ReportBatch {
+  /** Its cases as results tell them. */
+  readonly results: readonly CaseResult[]
+  readonly expectations: readonly (Expectation | Unsupported)[]
+  readonly attempts: readonly Attempt[]
+  readonly observations: readonly Observation[]
+  /** The fault that was seeded while it was made. */
+  readonly fault?: string
+  /** Whether its cases' captures lie beside the report. */
+  readonly captures: boolean
+}
+
+/** @param folder where the bundle lies, from where the report will */
+export function judgedOf({ manifest, bundle }: Judgement, folder: string, results: readonly CaseResult[]): Omit<Judged, 'captures'> {
+  return {
+    mode: manifest.mode,
+    release: manifest.release,
+    folder,
+    environment: Object.fromEntries(Object.entries(manifest.environment ?? {}).map(([k, v]) => [k, String(v)])),
+    results,
+    expectations: bundle.cases.map(({ value }) => value as Expectation | Unsupported),
+    attempts: bundle.traffic.map(({ value }) => value as Attempt),
+    observations: observations(bundle),
+  }
+}
+
+type Head = Pick<Report, 'kind' | 'faults'> & Pick<Results, 'run' | 'provider' | 'startedAt' | 'totals' | 'notes' | 'stages'>
+
+/** Gathers what a report shows, bundle by bundle; none is kept. The same bundles give the same report. */
+export class ReportBuilder {
+  readonly #epoch: number
+  readonly #entries: Entry[] = []
+  readonly #walks = new WalkStore()
+  readonly #batches: ReportBatch[] = []
+  readonly #cases: ReportCase[] = []
+
+  /** @param startedAt of the first bundle: times are told from there */
+  constructor(startedAt: string) {
+    this.#epoch = Date.parse(startedAt) * 1000
+  }
+
+  add({ mode, release, folder, environment, results, expectations, attempts, observations: all, fault, captures }: Judged): void {
+    const batch = this.#batches.length
+    this.#batches.push({ mode, release, folder, environment })
+    const walks = new Walks(
+      this.#walks,
+      all.filter((o) => o.kind === 'trace'),
+    )
+    const table = new EvidenceTable(this.#entries, all, walks, this.#epoch)
+    const places = Map.groupBy(
+      all.filter((o) => o.kind === 'packet'),
+      placeOf,
+    )
+    const evidence = new Evidence(all)
+    const expected = new Map(expectations.map((e) => [e.case.id, e]))
+    const mains = new Map(attempts.filter((a) => a.role === 'main').map((a) => [a.case, a]))
+    for (const result of results) {
+      const found = expected.get(result.id)
+      const expectation = found && 'path' in found ? found : undefined
+      const told = caseOf({ result, expectation, main: mains.get(result.id), evidence, table, places, epoch: this.#epoch })
+      const capture = captures ? captureOf(result) : undefined
+      const key = fault ? `${fault}: ${result.id}` : result.id
+      this.#cases.push({ key, batch, ...(fault ? { fault } : {}), ...told, ...(capture ? { capture } : {}) })
+    }
+  }
+
+  report({ kind, faults, run, provider, startedAt, totals, notes, stages }: Head): Report {
+    return {
+      schema: 1,
+      kind,
+      ...(faults ? { faults } : {}),
+      run,
+      provider,
+      startedAt,
+      totals,
+      notes,
+      stages: stages ?? [],
+      batches: this.#batches,
+      epoch: this.#epoch,
+      cases: this.#cases,
+      evidence: this.#entries,
+      walks: this.#walks.walks,
+      rules: this.#walks.rules,
+    }
+  }
+}

@@ -1,0 +1,128 @@
+import type { FaultResult } from '../../reports/faults.ts'
+import type { Report } from '../../reports/html/report.ts'
+import type { Observation } from '../evidence/observation.ts'
+import { Evidence } from '../judge/evidence.ts'
+import type { Expectation } from '../judge/expectation.ts'
+import { idealRun } from '../judge/ideal.ts'
+import { judgeCase } from '../judge/judge.ts'
+import { bindCases, type Participant } from '../matrix/bind.ts'
+import { casesOf } from '../matrix/cases.ts'
+import { modeOf } from '../modes/index.ts'
+import { resultsOf } from '../run/results.ts'
+import { type Judged, ReportBuilder } from './report.ts'
+
+const participants = ['one', 'two'].flatMap((node, n) =>
+  (['sleep', 'httpbin'] as const).flatMap((app, a) =>
+    ['a', 'b', 'plain'].map((suffix, i): Participant => {
+      const name = `${app}-${node}-${suffix}`
+      const enrolled = suffix !== 'plain'
+      return {
+        node,
+        netns: `demo.${name}`,
+        ip: `10.244.${n}.${10 * (a + 1) + i}`,
+        identity: enrolled ? `spiffe://cluster.local/ns/demo/sa/${name}` : '',
+        veth: `veth${n}${a}${i}`,
+        underlay: 'eth0',
+        gateway: `10.244.${n}.1`,
+        app,
+        enrolled,
+        impostor: false,
+        principal: `cluster.local/ns/demo/sa/${name}`,
+        name,
+        namespace: 'demo',
+        uid: name,
+        clusterIP: `10.96.${n}.${10 * a + i}`,
+      }
+    }),
+  ),
+)
+const ports = { http: { pod: 8080, service: 80 }, tcp: { pod: 9000, service: 9000 } }
+
+export const failing = 'inpod/mesh-to-mesh/other-node/pod-ip/http'
+export const open = 'inpod/mesh-to-mesh/other-node/pod-ip/tcp'
+const names = [
+  failing,
+  open,
+  'inpod/mesh-to-plain/same-node/pod-ip/http',
+  'inpod/plain-to-mesh/other-node/pod-ip/http',
+  'inpod/probe/same-node/pod-ip/http',
+]
+
+/** What is wrong with a case's evidence: the rule that turns it around is another, or a packet on its way was not seen. */
+function spoilt(id: string, observations: readonly Observation[]): Observation[] {
+  if (id === failing)
+    return observations.map((o) =>
+      o.kind === 'trace' && o.rule?.includes('--to-ports 15001') ? { ...o, rule: '-A ISTIO_OUTPUT -j ACCEPT' } : o,
+    )
+  if (id !== open) return [...observations]
+  const gone = observations.find((o) => o.kind === 'packet' && o.dev === 'eth0' && o.netns === 'node')
+  return observations.filter((o) => o !== gone)
+}
+
+/** One case of each kind of traffic over evidence as it should be, but for one that fails and one that is inconclusive. */
+export function exampleRun(): Judged {
+  const { bound } = bindCases(
+    casesOf('inpod').filter((c) => names.includes(c.id)),
+    participants,
+    ports as Parameters<typeof bindCases>[2],
+  )
+  const runs = bound.map((b, index) => {
+    const expectation: Expectation = { ...b, index, path: modeOf('inpod').path(b), decisive: 'a listening server' }
+    const { attempts, observations } = idealRun(expectation)
+    const own = spoilt(b.case.id, observations).map((o) => ({ ...o, ref: `evidence/${index}/${o.ref}` }))
+    return { expectation, attempts, observations: own, verdict: judgeCase(expectation, attempts, new Evidence(own)) }
+  })
+  const { cases } = resultsOf(
+    { run: 'example', provider: 'lab', release: 'today', startedAt: '1970-01-01T00:00:00.000Z', notes: [] },
+    runs.map((r) => ({ ...r.verdict, release: 'today' })),
+  )
+  return {
+    mode: 'inpod',
+    release: 'today',
+    folder: 'bundle/inpod-today',
+    environment: { kernel: '6.1.0' },
+    results: cases,
+    expectations: runs.map((r) => r.expectation),
+    attempts: runs.flatMap((r) => r.attempts),
+    observations: runs.flatMap((r) => r.observations),
+    captures: true,
+  }
+}
+
+const fault: FaultResult = {
+  fault: 'outbound-redirect-dropped',
+  title: 'the rule that turns outbound connections is gone',
+  traffic: { case: 'mesh-to-mesh/other-node/pod-ip/http', hop: 'app-ztunnel/is-turned-around' },
+  expected: { case: 'mesh-to-mesh/other-node/pod-ip/http', hop: 'app-ztunnel/is-turned-around' },
+  audit: true,
+  cases: [
+    { case: 'mesh-to-mesh/other-node/pod-ip/http', verdict: 'fail', hop: 'app-ztunnel/is-turned-around', reason: 'another rule was met' },
+  ],
+  durationMs: 4000,
+}
+
+export function exampleReport(): Report {
+  const run = exampleRun()
+  const builder = new ReportBuilder('1970-01-01T00:00:00.000Z')
+  builder.add(run)
+  const totals = { pass: 3, fail: 1, unsupported: 0, inconclusive: 1, error: 0 }
+  const missed: FaultResult = {
+    ...fault,
+    fault: 'one-that-got-through',
+    title: 'nobody noticed this',
+    why: 'all passed',
+    audit: false,
+    cases: [{ case: fault.cases[0]!.case, verdict: 'pass' }],
+  }
+  delete (missed as { traffic?: unknown }).traffic
+  return builder.report({
+    kind: 'run',
+    run: 'example',
+    provider: 'lab',
+    startedAt: '1970-01-01T00:00:00.000Z',
+    totals,
+    notes: ['a note of the run'],
+    stages: [{ name: 'requests', ms: 1200 }],
+    faults: { mode: 'inpod', release: 'today', faults: [fault, missed] },
+  })
+}

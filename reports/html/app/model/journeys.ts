@@ -1,0 +1,108 @@
+import type { PacketEvidence, ReportCase } from '../../report.ts'
+import { type Line, vantageOf } from './stations.ts'
+
+/** One packet on its way: everywhere it was seen, in order. */
+export interface Journey {
+  readonly leg: number
+  /** From the leg's beginning to its end, or back. */
+  readonly forward: boolean
+  /** Where it was seen, in the order of time; `station` −1: at none of the path. */
+  readonly sights: readonly Sight[]
+  /** It was seen at the last device of its leg in its direction. */
+  readonly arrived: boolean
+  /** Numbers of the hops that rest on it. */
+  readonly hops: readonly number[]
+  readonly label: string
+}
+
+export interface Sight {
+  readonly station: number
+  /** Index in `Report.evidence`. */
+  readonly index: number
+  readonly packet: PacketEvidence
+}
+
+/** The same bytes of a connection again after this long are sent anew. Microseconds. */
+const SENT_ANEW = 50_000
+
+/** The packets of a case, each once however often it was seen, oldest first. */
+export function journeysOf(c: Pick<ReportCase, 'packets' | 'legs'>, line: Line, packetAt: (index: number) => PacketEvidence): Journey[] {
+  const all = c.packets.map(([index, leg]) => ({ index, leg, packet: packetAt(index) }))
+  const citedBy = hopsByPacket(line, new Map(all.map((x) => [x.index, x.packet])))
+  const starters = c.legs.map((_, l) => startersOf(all.filter((x) => x.leg === l).map((x) => x.packet)))
+  const open = new Map<string, { leg: number; forward: boolean; sights: Sight[] }>()
+  const journeys: { leg: number; forward: boolean; sights: Sight[] }[] = []
+  for (const { index, leg, packet } of all) {
+    const forward = leg < 0 || starters[leg]!.has(packet.from) || !starters[leg]!.has(packet.to)
+    const key = [leg, forward, packet.proto, packet.seq, packet.ack, packet.flags, packet.len].join(' ')
+    const sight: Sight = { station: stationOf(line, leg, packet), index, packet }
+    const journey = open.get(key)
+    const again = journey?.sights.some((s) => s.packet.at === packet.at && s.packet.dir === packet.dir)
+    if (journey && !again && packet.t - journey.sights.at(-1)!.packet.t < SENT_ANEW) journey.sights.push(sight)
+    else {
+      const begun = { leg, forward, sights: [sight] }
+      open.set(key, begun)
+      journeys.push(begun)
+    }
+  }
+  return journeys.map((j) => ({
+    ...j,
+    arrived: arrived(j, line),
+    hops: [...new Set(j.sights.flatMap((s) => citedBy.get(s.index) ?? []))].sort((a, b) => a - b),
+    label: packetLabel(j.sights[0]!.packet),
+  }))
+}
+
+/** Who opened the connection, or spoke first where the opening is not here. */
+function startersOf(packets: readonly PacketEvidence[]): Set<string> {
+  const opening = packets.filter((p) => p.flags === 'S')
+  const first = packets.find((p) => p.len > 0)
+  return new Set(opening.length > 0 ? opening.map((p) => p.from) : first ? [first.from] : [])
+}
+
+function stationOf(line: Line, leg: number, packet: PacketEvidence): number {
+  const at = vantageOf(packet.at)
+  const span = line.legs[leg] ?? { from: 0, to: line.stations.length - 1 }
+  return line.stations.findIndex((s, i) => i >= span.from && i <= span.to && s.dev === at.dev && s.node === at.node && s.netns === at.netns)
+}
+
+function arrived({ leg, forward, sights }: { leg: number; forward: boolean; sights: readonly Sight[] }, line: Line): boolean {
+  const span = line.legs[leg]
+  if (!span) return false
+  const devices = line.stations.flatMap((s, i) => (s.kind === 'device' && i > span.from && i < span.to ? [i] : []))
+  const last = forward ? devices.at(-1) : devices[0]
+  // On a loopback device it is seen twice: only coming in did it arrive.
+  const loopback = last !== undefined && line.stations[last]!.dev === 'lo'
+  return sights.some((s) => s.station === last && (!loopback || s.packet.dir === 'in'))
+}
+
+/** A hop may rest on packets of other places too, from which its ports are known: those are not its own. */
+function hopsByPacket(line: Line, packets: ReadonlyMap<number, PacketEvidence>): Map<number, number[]> {
+  const found = new Map<number, number[]>()
+  for (const { number, hop } of line.hops) {
+    for (const proof of hop.proofs) {
+      if (proof.kind !== 'packet' && proof.kind !== 'token') continue
+      for (const ref of proof.refs) {
+        if (`${packets.get(ref)?.at}/`.startsWith(`${hop.vantage}/`)) found.set(ref, [...(found.get(ref) ?? []), number])
+      }
+    }
+  }
+  return found
+}
+
+const FLAGS: Readonly<Record<string, string>> = {
+  S: 'SYN',
+  SA: 'SYN, ACK',
+  A: 'ACK',
+  FA: 'FIN, ACK',
+  AF: 'FIN, ACK',
+  R: 'RST',
+  AR: 'RST, ACK',
+  RA: 'RST, ACK',
+}
+
+/** A packet in two words. */
+export function packetLabel(p: PacketEvidence): string {
+  if (p.info) return p.info
+  return p.proto === 'tcp' ? (FLAGS[p.flags] ?? p.flags) : p.proto.toUpperCase()
+}
