@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import { verdicts } from './results.ts'
 
+export { asExpected, gotThrough } from './fault-outcome.ts'
+
 export const faultOutcomes = ['caught', 'caught elsewhere', 'missed', 'equivalent'] as const
 
 const placeSchema = z.object({ case: z.string(), hop: z.string() })
@@ -47,11 +49,3 @@ export function countOutcomes(faults: readonly Pick<FaultResult, 'outcome'>[]): 
   const counts = faultOutcomes.map((outcome) => `${faults.filter((f) => f.outcome === outcome).length} ${outcome}`)
   return `${counts.join(', ')} of ${faults.length} faults`
 }
-
-/** Got through, though the traffic should have told. */
-export const gotThrough = ({ outcome, equivalent }: Pick<FaultResult, 'outcome' | 'equivalent'>): boolean =>
-  outcome === 'missed' || (outcome === 'equivalent' && equivalent === undefined)
-
-/** Caught at the very hop that was written down before. */
-export const asExpected = ({ traffic, expected }: Pick<FaultResult, 'traffic' | 'expected'>): boolean =>
-  traffic !== undefined && traffic.hop === expected.hop && traffic.case === expected.case

@@ -1,6 +1,7 @@
 import type { ReportCase, ReportHop, ReportLeg, ReportProof } from '../../reports/html/report.ts'
 import type { CaseResult } from '../../reports/results.ts'
 import type { PacketObservation } from '../evidence/observation.ts'
+import { checkWords, hopWords, legWords } from '../explain/words.ts'
 import { bind, fill, type Variables } from '../judge/bind.ts'
 import type { Evidence } from '../judge/evidence.ts'
 import type { Expectation } from '../judge/expectation.ts'
@@ -34,7 +35,8 @@ export function caseOf(sources: CaseSources): Told {
   const legs = result.legs.map((leg, l): ReportLeg => {
     const asked = expectation?.path.legs[l]
     const hops = leg.hops.map((hop, h) => hopOf(hop, table, asked?.hops[h]?.proofs, variables))
-    return { ...leg, reused: asked?.reused ?? false, facts: asked?.facts ?? '', hops }
+    const means = legWords(leg.id)
+    return { ...leg, ...(means ? { means } : {}), reused: asked?.reused ?? false, facts: asked?.facts ?? '', hops }
   })
   const { id, mode, release, verdict, reason, brokenHop, likely, durationMs, reproduce } = result
   return {
@@ -73,7 +75,8 @@ function hopOf(
       refs: refs.map((ref) => table.cited(ref)).filter((x) => x !== undefined),
     }
   })
-  return { id: hop.id, title: hop.title, vantage: hop.vantage, verdict: hop.verdict, proofs }
+  const means = hop.vantage ? hopWords(hop.title) : checkWords(hop.id)
+  return { id: hop.id, title: hop.title, ...(means ? { means } : {}), vantage: hop.vantage, verdict: hop.verdict, proofs }
 }
 
 const axesOf = (expectation: Expectation | undefined): Record<string, string> =>

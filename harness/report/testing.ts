@@ -92,6 +92,7 @@ export function exampleRun(): Judged {
 const fault: FaultResult = {
   fault: 'outbound-redirect-dropped',
   title: 'the rule that turns outbound connections is gone',
+  outcome: 'caught',
   traffic: { case: 'mesh-to-mesh/other-node/pod-ip/http', hop: 'app-ztunnel/is-turned-around' },
   expected: { case: 'mesh-to-mesh/other-node/pod-ip/http', hop: 'app-ztunnel/is-turned-around' },
   audit: true,
@@ -110,6 +111,7 @@ export function exampleReport(): Report {
     ...fault,
     fault: 'one-that-got-through',
     title: 'nobody noticed this',
+    outcome: 'missed',
     why: 'all passed',
     audit: false,
     cases: [{ case: fault.cases[0]!.case, verdict: 'pass' }],

@@ -88,6 +88,8 @@ export interface Place {
 export interface ReportLeg {
   readonly id: string
   readonly title: string
+  /** In words, for somebody who never saw a mesh. */
+  readonly means?: string
   readonly row: 'clear' | 'sealed'
   readonly reused: boolean
   readonly facts: string
@@ -97,6 +99,7 @@ export interface ReportLeg {
 export interface ReportHop {
   readonly id: string
   readonly title: string
+  readonly means?: string
   /** `node/netns[/dev]`; empty for what holds for the case as a whole. */
   readonly vantage: string
   readonly verdict: 'pass' | 'fail' | 'inconclusive'

@@ -10,8 +10,9 @@ export interface Journey {
   readonly sights: readonly Sight[]
   /** It was seen at the last device of its leg in its direction. */
   readonly arrived: boolean
-  /** Numbers of the hops that rest on it. */
+  /** Numbers of the hops that rest on it, and of those that ask for this very packet. */
   readonly hops: readonly number[]
+  readonly named: readonly number[]
   readonly label: string
 }
 
@@ -28,7 +29,9 @@ const SENT_ANEW = 50_000
 /** The packets of a case, each once however often it was seen, oldest first. */
 export function journeysOf(c: Pick<ReportCase, 'packets' | 'legs'>, line: Line, packetAt: (index: number) => PacketEvidence): Journey[] {
   const all = c.packets.map(([index, leg]) => ({ index, leg, packet: packetAt(index) }))
-  const citedBy = hopsByPacket(line, new Map(all.map((x) => [x.index, x.packet])))
+  const packets = new Map(all.map((x) => [x.index, x.packet]))
+  const citedBy = hopsByPacket(line, packets, ['packet', 'token'])
+  const namedBy = hopsByPacket(line, packets, ['packet'])
   const starters = c.legs.map((_, l) => startersOf(all.filter((x) => x.leg === l).map((x) => x.packet)))
   const open = new Map<string, { leg: number; forward: boolean; sights: Sight[] }>()
   const journeys: { leg: number; forward: boolean; sights: Sight[] }[] = []
@@ -48,10 +51,14 @@ export function journeysOf(c: Pick<ReportCase, 'packets' | 'legs'>, line: Line, 
   return journeys.map((j) => ({
     ...j,
     arrived: arrived(j, line),
-    hops: [...new Set(j.sights.flatMap((s) => citedBy.get(s.index) ?? []))].sort((a, b) => a - b),
+    hops: numbersOf(j.sights, citedBy),
+    named: numbersOf(j.sights, namedBy),
     label: packetLabel(j.sights[0]!.packet),
   }))
 }
+
+const numbersOf = (sights: readonly Sight[], by: ReadonlyMap<number, number[]>) =>
+  [...new Set(sights.flatMap((s) => by.get(s.index) ?? []))].sort((a, b) => a - b)
 
 /** Who opened the connection, or spoke first where the opening is not here. */
 function startersOf(packets: readonly PacketEvidence[]): Set<string> {
@@ -77,11 +84,11 @@ function arrived({ leg, forward, sights }: { leg: number; forward: boolean; sigh
 }
 
 /** A hop may rest on packets of other places too, from which its ports are known: those are not its own. */
-function hopsByPacket(line: Line, packets: ReadonlyMap<number, PacketEvidence>): Map<number, number[]> {
+function hopsByPacket(line: Line, packets: ReadonlyMap<number, PacketEvidence>, kinds: readonly string[]): Map<number, number[]> {
   const found = new Map<number, number[]>()
   for (const { number, hop } of line.hops) {
     for (const proof of hop.proofs) {
-      if (proof.kind !== 'packet' && proof.kind !== 'token') continue
+      if (!kinds.includes(proof.kind)) continue
       for (const ref of proof.refs) {
         if (`${packets.get(ref)?.at}/`.startsWith(`${hop.vantage}/`)) found.set(ref, [...(found.get(ref) ?? []), number])
       }

@@ -47,49 +47,6 @@ export const verdictWords: Readonly<Record<string, string>> = {
   error: 'error',
 }
 
-/** What happens at a hop, for somebody who never saw it, by the hop's title. */
-const hops: Readonly<Record<string, string>> = {
-  'is turned around':
-    'The app dials its destination as always. A NAT rule in the pod turns the connection to ztunnel on port 15001; the app does not notice.',
-  'runs over lo': 'The turned packet never leaves the pod: it runs over the loopback device, out and in again.',
-  'is answered by ztunnel':
-    'ztunnel accepts the connection in the app’s place. Its socket carries a mark by which later rules know its packets.',
-  'carries the request': 'The request itself runs over this connection, readable, because it is still inside the pod.',
-  'leaves ztunnel uncaptured': 'What ztunnel sends itself must not be turned around again: its mark spares it.',
-  'leaves the pod': 'The packet leaves the pod by its own network device.',
-  'enters the node': 'The pod’s device has a twin on the node; there the packet comes out.',
-  'leaves the node': 'The packet leaves the node on the network between nodes.',
-  'enters the server’s node': 'The packet arrives at the server’s node.',
-  'leaves for the server’s pod': 'The node sends the packet into the twin of the server pod’s device.',
-  'enters the server’s pod': 'The packet arrives in the server’s pod.',
-  'is left to the HBONE listener': 'In the server’s pod no rule may turn this packet: it is for ztunnel’s port 15008 already.',
-  'is terminated with both identities': 'The server’s ztunnel opens the tunnel, and both sides have proven by certificate who they are.',
-  'is refused by policy': 'The server’s ztunnel knows who calls, and a policy says no: nothing reaches the app.',
-  'is told by the client side': 'The client’s ztunnel tells of the same connection in its access log.',
-  'leaves with the client’s address': 'ztunnel dials the app from the client’s own address, so that the app sees who calls.',
-  'marks its connection': 'As this packet comes in over lo, a rule marks its connection: the answer must find back to ztunnel.',
-  'is answered by way of lo': 'The app answers the client’s address, but the mark sends the answer over lo to ztunnel.',
-  'is served': 'The app got the request, and its own socket says from whom.',
-  'is turned to ztunnel': 'A plaintext packet from outside the mesh is turned to ztunnel’s port 15006.',
-  'reaches ztunnel': 'ztunnel accepts it, knows that nobody proved an identity, and says so in its log.',
-  'is given the probe address': 'The node’s health check gets a special source address, by which pods recognise it.',
-  'enters the pod': 'The packet arrives in the pod.',
-  'passes by ztunnel': 'The rule for the probe address lets the health check through to the app.',
-  'is answered directly': 'The app answers the health check itself.',
-  'comes home': 'The answer is back on the node.',
-  'leaks nowhere':
-    'The request carries a secret word. It was looked for in every packet at every vantage point, and may be readable only where the path is clear.',
-  'strays nowhere': 'Packets of these connections may be seen only where the path lists them.',
-  'streams were alive':
-    'Marker packets before and after the request show that every capture and every rule trace was working, and nothing was lost.',
-  'positive control': 'A request outside the mesh on the same nodes is served: the network itself works.',
-  'negative control': 'The same request without its one decisive condition must end the other way: the test can tell the difference.',
-  'is refused': 'The request must not be answered, and no server may have seen it.',
-  'opens no second tunnel': 'The tunnel that was there already is used again.',
-}
-
-export const hopWords = (title: string): string | undefined => hops[title.replaceAll("'", '’')] ?? hops[title]
-
 const roles: Readonly<Record<string, string>> = {
   syn: 'first packet (SYN)',
   'syn-ack': 'first answer (SYN, ACK)',

@@ -1,3 +1,4 @@
+import { asExpected, gotThrough } from '../../../fault-outcome.ts'
 import type { FaultResult } from '../../../faults.ts'
 import type { Shared } from '../app.tsx'
 import { valueWords, verdictWords } from '../model/words.ts'
@@ -10,19 +11,20 @@ export function FaultsPage({ report, route, link, go }: Shared) {
   const words = route.q.toLowerCase().split(/\s+/).filter(Boolean)
   const faults = matrix.faults.filter((f) => words.every((w) => JSON.stringify(f).toLowerCase().includes(w)))
   const columns = [...new Set(matrix.faults.flatMap((f) => f.cases.map((c) => c.case)))]
-  const caught = matrix.faults.filter((f) => f.traffic)
-  const foretold = caught.filter(asForetold)
-  const all = matrix.faults.length
+  const through = matrix.faults.filter(gotThrough).length
+  const equivalent = matrix.faults.filter((f) => f.outcome === 'equivalent' && !gotThrough(f)).length
+  const all = matrix.faults.length - equivalent
   return (
     <div class="page">
       <section class="summary">
-        <h1 class={caught.length === all ? 'good' : 'bad'}>
-          {caught.length === all ? `All ${all} seeded faults were caught` : `${all - caught.length} of ${all} seeded faults got through`}
+        <h1 class={through === 0 ? 'good' : 'bad'}>
+          {through === 0 ? `All ${all} seeded faults were caught` : `${through} of ${all} seeded faults got through`}
         </h1>
         <p class="figures">
-          By what the traffic did: each makes a request fail. <b>{foretold.length}</b> at the very hop that was written down before the run;{' '}
-          <b>{matrix.faults.filter((f) => f.audit).length}</b> are seen by comparing kernel state too. Mode {matrix.mode}, release{' '}
-          {matrix.release}.
+          By what the traffic did: each makes a request fail. <b>{matrix.faults.filter(asExpected).length}</b> at the very hop that was
+          written down before the run; <b>{matrix.faults.filter((f) => f.audit).length}</b> are seen by comparing kernel state too.
+          {equivalent > 0 && ` ${equivalent} more cannot be told from none by any traffic, and are declared so.`} Mode {matrix.mode},
+          release {matrix.release}.
         </p>
       </section>
       <div class="scroll">
@@ -64,15 +66,13 @@ export function FaultsPage({ report, route, link, go }: Shared) {
   )
 }
 
-const asForetold = ({ traffic, expected }: FaultResult) => traffic?.case === expected.case && traffic.hop === expected.hop
-
 function FaultRow({ fault, columns, open, report, link, go }: Shared & { fault: FaultResult; columns: readonly string[]; open: boolean }) {
   const { traffic, expected } = fault
   const keyOf = (name: string) => report.cases.find((c) => c.fault === fault.fault && c.id.split('/').slice(1).join('/') === name)?.key
   const toggle = () => go({ page: 'faults', ...(open ? {} : { fault: fault.fault }) }, true)
   return (
     <>
-      <tr class={traffic ? '' : 'missed'}>
+      <tr class={gotThrough(fault) ? 'missed' : fault.outcome.replace(' ', '-')}>
         <th scope="row">
           <button type="button" class="plain name" aria-expanded={open} onClick={toggle}>
             {fault.title}
@@ -80,8 +80,8 @@ function FaultRow({ fault, columns, open, report, link, go }: Shared & { fault: 
           </button>
         </th>
         <td class="hop-name">
-          {traffic ? hopName(traffic.hop) : <b>not caught</b>}
-          {traffic && !asForetold(fault) && <small class="soft">foretold: {hopName(expected.hop)}</small>}
+          {traffic ? hopName(traffic.hop) : gotThrough(fault) ? <b>not caught</b> : <span class="soft">equivalent to none</span>}
+          {traffic && !asExpected(fault) && <small class="soft">foretold: {hopName(expected.hop)}</small>}
         </td>
         <td>{fault.audit ? 'seen' : '–'}</td>
         {columns.map((name) => {
@@ -132,7 +132,13 @@ function FaultRow({ fault, columns, open, report, link, go }: Shared & { fault: 
                 </li>
               ))}
             </ul>
-            {fault.why && <p>Not caught because: {fault.why}</p>}
+            {fault.equivalent && <p>No traffic can tell it: {fault.equivalent}</p>}
+            {fault.why && !fault.equivalent && <p>Not caught: {fault.why}</p>}
+            {fault.differences?.map((d) => (
+              <p key={d} class="soft">
+                {d}
+              </p>
+            ))}
           </td>
         </tr>
       )}

@@ -22,6 +22,7 @@ export function HopList({ shown, line, chosen, onHop }: Props) {
             {leg.title} <span class={`row-sign ${leg.row}`}>{leg.row}</span>
             {leg.reused && <span class="soft"> on a connection that was open</span>}
           </h3>
+          {leg.means && <p class="soft means">{leg.means}</p>}
           <Items hops={leg.hops} numbers={numbers} broken={shown.brokenHop} chosen={chosen} onHop={onHop} />
         </div>
       ))}

@@ -1,6 +1,6 @@
 import type { Report, ReportCase, ReportHop, ReportProof } from '../../report.ts'
 import type { Journey } from '../model/journeys.ts'
-import { hex, hopWords, likelyWords, proofTitle, spanWords } from '../model/words.ts'
+import { hex, likelyWords, proofTitle, spanWords } from '../model/words.ts'
 import { Mark, Pairs } from './basics.tsx'
 import { EvidenceView } from './evidence-view.tsx'
 
@@ -22,7 +22,6 @@ export function HopPanel({
   ...rest
 }: Props & { hop: ReportHop; number?: number | undefined; of: number; facts?: string | undefined }) {
   const broken = hop.id === rest.shown.brokenHop
-  const words = hopWords(hop.title)
   return (
     <section class="panel" aria-label={`Hop: ${hop.title}`} aria-live="polite">
       <p class="eyebrow">
@@ -32,7 +31,7 @@ export function HopPanel({
       <h2>
         <Mark verdict={hop.verdict} /> {hop.title}
       </h2>
-      {words && <p class="words">{words}</p>}
+      {hop.means && <p class="words">{hop.means}</p>}
       {broken && (
         <p class="verdict-line fail">
           The first hop that is not as it must be.

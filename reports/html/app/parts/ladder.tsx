@@ -34,7 +34,7 @@ export function Ladder({ line, geometry, rows, zero, hop, packet, onPacket }: Pr
         <path key={i} class={`column ${s.kind}`} d={`M${geometry.x[i]} 0V${height}`} />
       ))}
       {rows.map(({ journey, number }, i) => {
-        const ofHop = hop !== undefined && journey.hops.includes(hop)
+        const ofHop = hop !== undefined && journey.named.includes(hop)
         return (
           <g
             key={number}
@@ -81,7 +81,9 @@ function Arrow({ journey, line, geometry: { x, width } }: { journey: Journey; li
   const right = Math.max(begin, end)
   const wide = journey.label.length * 6.3
   const above = right - left > wide + 12
-  const after = right + 10 + wide < width
+  const after = !above && right + 10 + wide < width
+  const before = !above && !after && left - 10 - wide > GUTTER
+  const middle = Math.min(width - wide / 2, Math.max(GUTTER + wide / 2, (left + right) / 2))
   return (
     <>
       <path class="way dotted" d={`M${begin} 0H${first}M${last} 0H${end}`} />
@@ -97,9 +99,9 @@ function Arrow({ journey, line, geometry: { x, width } }: { journey: Journey; li
         <circle key={s} cx={x[s]} cy={0} r={3.2} />
       ))}
       <text
-        class={`label${above ? ' above' : after ? ' after' : ' before'}`}
-        x={above ? (left + right) / 2 : after ? right + 10 : left - 10}
-        y={above ? -7 : 4}
+        class={`label${after ? ' after' : before ? ' before' : ' above'}`}
+        x={after ? right + 10 : before ? left - 10 : middle}
+        y={after || before ? 4 : -7}
       >
         {journey.label}
       </text>

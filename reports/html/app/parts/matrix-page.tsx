@@ -58,7 +58,7 @@ function GroupCard({ group, left, ...shared }: Shared & { group: Group; left: Re
       <h3>{title}</h3>
       <p class="soft">{groupWords(group.name)}</p>
       {group.rows.length > 0 && (
-        <table class="grid">
+        <table class="grid" style={{ maxWidth: `${168 + group.columns.length * 196}px` }}>
           <thead>
             <tr>
               <td />

@@ -43,7 +43,7 @@ export function PathPicture({ shown, line, geometry, selected, onHop }: Props) {
                 : `${s.label} in ${s.netns === 'node' ? `node ${s.node}` : s.netns}`}
           </title>
           {s.kind === 'process' ? (
-            <rect x={-24} y={-13} width={48} height={26} rx={13} />
+            <rect x={-pill(s.label) / 2} y={-13} width={pill(s.label)} height={26} rx={13} />
           ) : (
             <rect x={-6} y={-6} width={12} height={12} rx={3} />
           )}
@@ -68,6 +68,8 @@ export function PathPicture({ shown, line, geometry, selected, onHop }: Props) {
     </svg>
   )
 }
+
+const pill = (label: string) => Math.max(48, label.length * 6.6 + 16)
 
 function NodeBox({ box, geometry: { x, half }, bottom }: { box: Box; geometry: Geometry; bottom: number }) {
   const left = x[box.from]! - half - 10
@@ -130,7 +132,7 @@ function LegLine({
     <g class={`leg ${leg.row}`}>
       <path class="way" d={`M${from} ${track}H${to}`} />
       {sealed && <path class="core" d={`M${from} ${track}H${to}`} />}
-      {sealed && <Lock x={middle - (to - from > 150 ? 112 : 36)} y={y + 29} />}
+      {sealed && <Lock x={middle - (to - from > 150 ? 120 : 36)} y={y + 29} />}
       <path class="bracket" d={`M${from + 5} ${y - 6}v6H${to - 5}v-6`} />
       <text x={middle} y={y + 17} class="title">
         {leg.title.replace(/ \(.*\)$/, '')}
