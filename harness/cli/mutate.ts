@@ -1,10 +1,13 @@
 import { writeFileSync } from 'node:fs'
 import { join, matchesGlob } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { styleText } from 'node:util'
 import { loadTopology, TopologyError } from '../../clusters/topology.ts'
 import { asExpected, countOutcomes, type FaultResult, faultsSchema, gotThrough } from '../../reports/faults.ts'
+import { template } from '../../reports/html/template.ts'
 import { faultsOf } from '../modes/index.ts'
 import { mutate } from '../mutate/mutate.ts'
+import { faultsHtml } from '../report/faults-html.ts'
 import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
 import { newRunName } from '../run/run.ts'
 import { ProgressView } from './progress.ts'
@@ -42,6 +45,10 @@ export async function mutateVerb(args: MutateArguments): Promise<number> {
   const ending = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort(new Error('interrupted')))
   const told: string[] = []
+  const app = template()
+  // Told where it is needed; until then it is no crash.
+  app.catch(() => {})
+  let look = ''
   try {
     const caught = await mutate(
       { ...args, topology, faults, out },
@@ -52,6 +59,9 @@ export async function mutateVerb(args: MutateArguments): Promise<number> {
     progress.end()
     const results = faultsSchema.parse({ schema: 1, mode: args.mode, release: args.release, provider: args.provider, faults: caught })
     writeFileSync(join(out, 'faults.json'), `${JSON.stringify(results, null, 1)}\n`)
+    const page = join(out, 'index.html')
+    writeFileSync(page, faultsHtml(out, await app))
+    look = `look at them: ${pathToFileURL(page)}\n`
     told.push(args.json ? JSON.stringify(caught, null, 1) : tableText(caught, { colour: process.stdout.isTTY === true }))
     process.stdout.write(`${told.join('\n')}\n`)
     return caught.some(gotThrough) ? 1 : 0
@@ -60,7 +70,7 @@ export async function mutateVerb(args: MutateArguments): Promise<number> {
     process.stderr.write(`everyhop: ${(error as Error).message}\n`)
     return 3
   } finally {
-    process.stderr.write(`the bundles are in ${out}\n`)
+    process.stderr.write(`the bundles are in ${out}\n${look}`)
   }
 }
 

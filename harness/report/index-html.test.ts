@@ -52,7 +52,7 @@ const shownHop = () => page.locator('aside h2').textContent()
 describe('the matrix', () => {
   test('says what came out, and names the broken hop of what failed', async () => {
     await go()
-    expect(await title()).toMatch(/^3 of 5 requests took their path/)
+    expect(await title()).toMatch(/^3 of 5 cases passed: 1 failed, 1 inconclusive/)
     expect(await page.locator('.tile').count()).toBe(5)
     expect(await page.locator('.tile.fail .strip .broken').count()).toBe(1)
     const first = page.locator('.troubles li').first()
@@ -186,6 +186,14 @@ test('the fault matrix shows what caught each fault, where, and what got through
   await page.getByRole('button', { name: 'outbound-redirect-dropped' }).click()
   await expect.poll(() => page.locator('.faults .detail').textContent()).toContain('another rule was met')
   expect(page.url()).toContain('fault=outbound-redirect-dropped')
+})
+
+test('what was not run is told with its reason, and where the time went', async () => {
+  await go('#page=run')
+  const text = await page.locator('main').textContent()
+  expect(text).toContain('a node probes only its own pods')
+  expect(text).toMatch(/requests1\.20 s/)
+  expect(text).toContain('6.1.0')
 })
 
 test('dark and light follow the system until the reader chooses', async () => {

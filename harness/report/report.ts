@@ -30,7 +30,7 @@ export function judgedOf({ manifest, bundle }: Judgement, folder: string, result
     mode: manifest.mode,
     release: manifest.release,
     folder,
-    environment: Object.fromEntries(Object.entries(manifest.environment ?? {}).map(([k, v]) => [k, String(v)])),
+    environment: flat(manifest.environment ?? {}),
     results,
     expectations: bundle.cases.map(({ value }) => value as Expectation | Unsupported),
     attempts: bundle.traffic.map(({ value }) => value as Attempt),
@@ -38,7 +38,18 @@ export function judgedOf({ manifest, bundle }: Judgement, folder: string, result
   }
 }
 
-type Head = Pick<Report, 'kind' | 'faults'> & Pick<Results, 'run' | 'provider' | 'startedAt' | 'totals' | 'notes' | 'stages'>
+/** Groups of values by their full names: `images ztunnel`. */
+function flat(values: Readonly<Record<string, unknown>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(values).flatMap(([name, value]) =>
+      value && typeof value === 'object'
+        ? Object.entries(flat(value as Record<string, unknown>)).map(([k, v]) => [`${name} ${k}`, v])
+        : [[name, String(value)]],
+    ),
+  )
+}
+
+type Head = Pick<Report, 'kind' | 'faults'> & Pick<Results, 'run' | 'provider' | 'startedAt' | 'totals' | 'notes' | 'stages' | 'notRun'>
 
 /** Gathers what a report shows, bundle by bundle; none is kept. The same bundles give the same report. */
 export class ReportBuilder {
@@ -78,7 +89,7 @@ export class ReportBuilder {
     }
   }
 
-  report({ kind, faults, run, provider, startedAt, totals, notes, stages }: Head): Report {
+  report({ kind, faults, run, provider, startedAt, totals, notes, stages, notRun }: Head): Report {
     return {
       schema: 1,
       kind,
@@ -88,6 +99,7 @@ export class ReportBuilder {
       startedAt,
       totals,
       notes,
+      notRun: (notRun ?? []).map(({ id, reason }) => ({ id, reason })),
       stages: stages ?? [],
       batches: this.#batches,
       epoch: this.#epoch,

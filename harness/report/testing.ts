@@ -124,6 +124,7 @@ export function exampleReport(): Report {
     startedAt: '1970-01-01T00:00:00.000Z',
     totals,
     notes: ['a note of the run'],
+    notRun: [{ id: 'inpod/probe/other-node/pod-ip/http', mode: 'inpod', release: 'today', reason: 'a node probes only its own pods' }],
     stages: [{ name: 'requests', ms: 1200 }],
     faults: { mode: 'inpod', release: 'today', faults: [fault, missed] },
   })

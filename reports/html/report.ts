@@ -13,6 +13,8 @@ export interface Report {
   readonly startedAt: string
   readonly totals: Results['totals']
   readonly notes: readonly string[]
+  /** Cells that were asked for and not run. */
+  readonly notRun: readonly { readonly id: string; readonly reason: string }[]
   readonly stages: readonly Stage[]
   /** One a mode and release. */
   readonly batches: readonly ReportBatch[]

@@ -86,7 +86,8 @@ export function proofTitle({ kind, asked, expected }: ReportProof): string {
 /** Of what the judge names as the likely cause, the rule: that is what a reader looks for on his node. */
 export function likelyWords(likely: string): string {
   const [, rule, where] = / meets "(.*)" in (\S+ \S+) of /.exec(likely) ?? []
-  return rule ? `${rule}  (table ${where})` : likely
+  if (rule?.startsWith('policy ')) return `a rule of ${where} that should not touch this packet`
+  return rule ? `${rule}  (${where})` : likely
 }
 
 export const hex = (n: unknown): string => `0x${Number(n).toString(16)}`

@@ -117,20 +117,23 @@ function WalkView({ report, evidence }: Props & { evidence: TraceEvidence }) {
   const walk = report.walks[evidence.walk]!
   return (
     <ol class="walk">
-      {walk.lines.map(([table, chain, what, rule, verdict, mark, flow], i) => (
-        <li key={i} class={i === evidence.line ? 'proof' : ''}>
-          {flow && <p class="soft">{flow}</p>}
-          <span class="place">
-            {table} {chain}
-          </span>
-          {rule >= 0 ? (
-            <code>{report.rules[rule]}</code>
-          ) : (
-            <code class="soft">{what === 'policy' ? `policy ${verdict}` : what === 'return' ? 'end of the chain' : verdict}</code>
-          )}
-          {mark !== 0 && <span class="soft"> mark {hex(mark)}</span>}
-        </li>
-      ))}
+      {walk.lines.map(
+        ([table, chain, what, rule, verdict, mark, flow], i) =>
+          !(what === 'return' && rule < 0 && !flow && i !== evidence.line) && (
+            <li key={i} class={i === evidence.line ? 'proof' : ''}>
+              {flow && <p class="soft">{flow}</p>}
+              <span class="place">
+                {table} {chain}
+              </span>
+              {rule >= 0 ? (
+                <code>{report.rules[rule]}</code>
+              ) : (
+                <code class="soft">{what === 'policy' ? `policy ${verdict}` : what === 'return' ? 'end of the chain' : verdict}</code>
+              )}
+              {mark !== 0 && <span class="soft"> mark {hex(mark)}</span>}
+            </li>
+          ),
+      )}
     </ol>
   )
 }

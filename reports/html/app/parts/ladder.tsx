@@ -4,7 +4,7 @@ import type { Journey } from '../model/journeys.ts'
 import type { Line } from '../model/stations.ts'
 import { spanWords } from '../model/words.ts'
 
-const ROW = 30
+const ROW = 32
 
 interface Props {
   readonly line: Line
@@ -101,7 +101,7 @@ function Arrow({ journey, line, geometry: { x, width } }: { journey: Journey; li
       <text
         class={`label${after ? ' after' : before ? ' before' : ' above'}`}
         x={after ? right + 10 : before ? left - 10 : middle}
-        y={after || before ? 4 : -7}
+        y={after || before ? 4 : -8}
       >
         {journey.label}
       </text>

@@ -69,6 +69,9 @@ export function PathPicture({ shown, line, geometry, selected, onHop }: Props) {
   )
 }
 
+/** The first text that there is room for. */
+const fitting = (room: number, ...texts: string[]) => texts.find((t) => t.length <= room * 1.1) ?? texts.at(-1)
+
 const pill = (label: string) => Math.max(48, label.length * 6.6 + 16)
 
 function NodeBox({ box, geometry: { x, half }, bottom }: { box: Box; geometry: Geometry; bottom: number }) {
@@ -104,8 +107,7 @@ function PodBox({ box, shown, geometry: { x, half }, bottom }: { box: Box; shown
       </text>
       {place && !own && (
         <text x={left + 10} y={TOP + 33}>
-          {place.ip}
-          {place.enrolled ? ' · in the mesh' : ' · not in the mesh'}
+          {fitting(room, `${place.ip} · ${place.enrolled ? 'in the mesh' : 'not in the mesh'}`, place.ip)}
         </text>
       )}
     </g>

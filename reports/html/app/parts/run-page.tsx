@@ -28,6 +28,21 @@ export function RunPage({ report }: Shared) {
           </ul>
         </>
       )}
+      {report.notRun.length > 0 && (
+        <>
+          <h2>Not run</h2>
+          <dl class="not-run">
+            {report.notRun.map((cell) => (
+              <div key={cell.id}>
+                <dt>
+                  <code>{cell.id}</code>
+                </dt>
+                <dd class="soft">{cell.reason}</dd>
+              </div>
+            ))}
+          </dl>
+        </>
+      )}
       {report.stages.length > 0 && (
         <>
           <h2>

@@ -2,6 +2,9 @@ import type { Shared } from '../app.tsx'
 import { caseWords, verdictWords } from '../model/words.ts'
 import { Mark } from './basics.tsx'
 
+/** More of them tell no more than the matrix does. */
+const MOST = 6
+
 /** What came out, in a sentence; then each case that did not pass, with its first broken hop. */
 export function Summary({ report, link }: Shared) {
   const { totals, cases } = report
@@ -16,6 +19,11 @@ export function Summary({ report, link }: Shared) {
         <b>{count(hops.filter((h) => h.verdict === 'pass').length)}</b> of {count(hops.length)} hops proven by <b>{count(proofs)}</b>{' '}
         proofs, each seen on the very request it is about.
       </p>
+      {report.notRun.length > 0 && (
+        <p class="figures">
+          <a href={link({ page: 'run' })}>{report.notRun.length} more were asked for and not run</a>
+        </p>
+      )}
       {report.notes.map((note) => (
         <p key={note} class="note">
           {note}
@@ -23,7 +31,7 @@ export function Summary({ report, link }: Shared) {
       ))}
       {troubled.length > 0 && (
         <ul class="troubles">
-          {troubled.slice(0, 12).map((c) => {
+          {troubled.slice(0, MOST).map((c) => {
             const hop = [...c.legs.flatMap((l) => l.hops), ...c.checks].find((h) => h.id === c.brokenHop)
             return (
               <li key={c.key}>
@@ -37,7 +45,7 @@ export function Summary({ report, link }: Shared) {
               </li>
             )
           })}
-          {troubled.length > 12 && <li class="soft">and {troubled.length - 12} more: see the matrix</li>}
+          {troubled.length > MOST && <li class="soft">and {troubled.length - MOST} more: see the matrix</li>}
         </ul>
       )}
     </section>
@@ -46,9 +54,9 @@ export function Summary({ report, link }: Shared) {
 
 function headline(totals: Shared['report']['totals'], all: number): string {
   if (all === 0) return 'Nothing was judged'
-  if (totals.pass === all) return `All ${all} requests took their path`
+  if (totals.pass === all) return `All ${all} cases passed`
   const parts = (['fail', 'error', 'inconclusive', 'unsupported'] as const)
     .filter((v) => (totals[v] ?? 0) > 0)
     .map((v) => `${totals[v]} ${verdictWords[v]}`)
-  return `${totals.pass ?? 0} of ${all} requests took their path: ${parts.join(', ')}`
+  return `${totals.pass ?? 0} of ${all} cases passed: ${parts.join(', ')}`
 }
