@@ -43,7 +43,11 @@ describe('the shipped topology', () => {
         .map((s) => s.name)
         .sort(),
     ).toEqual(['httpbin', ...servers].sort())
-    expect(topology.services.filter((s) => s.clusterIP === 'None').map((s) => s.name)).toEqual(['httpbin-headless'])
+    expect(topology.services.filter((s) => s.clusterIP === 'None').map((s) => s.name)).toEqual([
+      'httpbin-headless',
+      'httpbin-one-a-headless',
+      'httpbin-two-a-headless',
+    ])
     for (const service of topology.services)
       expect(service.ports.map((p) => [p.port, p.targetPort])).toEqual([
         [80, 8080],
@@ -144,6 +148,7 @@ describe('loading', () => {
         node: 'one',
         app: 'httpbin',
         labels: { app: 'a' },
+        annotations: {},
       })
     } finally {
       rmSync(directory, { recursive: true })

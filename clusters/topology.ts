@@ -18,6 +18,7 @@ const podSchema = z.strictObject({
   /** @default the pod's own name */
   serviceAccount: name.optional(),
   labels: labels.default({}),
+  annotations: labels.default({}),
 })
 
 const serviceSchema = z.strictObject({

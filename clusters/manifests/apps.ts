@@ -46,7 +46,7 @@ function pod(from: TopologyPod): KubernetesObject {
   return {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { name: from.name, namespace: from.namespace, labels: { ...from.labels } },
+    metadata: { name: from.name, namespace: from.namespace, labels: { ...from.labels }, annotations: { ...from.annotations } },
     spec: {
       // Pinned: a case names the nodes it runs between.
       nodeName: from.node,

@@ -14,6 +14,8 @@ export const topologyRecordSchema = z.object({
       app: z.enum(['sleep', 'httpbin']),
       serviceAccount: z.string(),
       enrolled: z.boolean(),
+      /** It opted out of having its DNS questions captured. */
+      dnsUncaptured: z.boolean().optional(),
       /** Its label says that it speaks HBONE by itself. */
       tunnel: z.boolean().optional(),
     }),
@@ -28,6 +30,8 @@ export const topologyRecordSchema = z.object({
       pods: z.array(z.string()),
     }),
   ),
+  /** Address of the cluster's name server. */
+  resolver: z.string().optional(),
   /** The mesh's own pods whose namespaces and logs belong to the evidence. */
   proxies: z.array(z.object({ name: z.string(), namespace: z.string(), node: z.string(), uid: z.string() })),
 })

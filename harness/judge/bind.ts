@@ -2,10 +2,10 @@ import type { Binding, Flow, Path } from '../modes/path.ts'
 import type { Attempt } from '../traffic/attempt.ts'
 import type { Evidence } from './evidence.ts'
 
-/** A port that only the run knew, and the observation that it was read from (none: the client's own word in the attempt). */
+/** A port (or a whole end) that only the run knew, and the observations that it was read from (none: the client's own word in the attempt). */
 interface Bound {
   readonly port: string
-  readonly ref?: string
+  readonly refs?: readonly string[]
 }
 
 export type Variables = Readonly<Record<string, Bound>>
@@ -38,12 +38,24 @@ function boundBy(binding: Binding, attempt: Attempt, evidence: Evidence, known: 
       // Two that carry bytes at once would make the leg ambiguous: then neither is taken. One that never got so far is still one.
       const carrying = ends.filter((p) => p.payloadLength > 0)
       const [first] = carrying.length > 0 ? carrying : ends
-      return first && carrying.every((p) => p.from === first.from) ? { port: portOf(first.from), ref: first.ref } : undefined
+      return first && carrying.every((p) => p.from === first.from) ? { port: portOf(first.from), refs: [first.ref] } : undefined
+    }
+    case 'question':
+      return attempt.result.answer && { port: `${attempt.result.answer.localPort}` }
+    case 'translation': {
+      const orig = fillFlow(binding.orig, known)
+      const event = evidence.in('conntrack', binding, attempt.window).find((e) => e.orig.from === orig.from && e.orig.to === orig.to)
+      return (
+        event && {
+          port: binding.side === 'asker' ? event.reply.to : event.reply.from,
+          refs: [event.ref, ...boundRefs(binding.orig, known)],
+        }
+      )
     }
     case 'conntrack': {
       const orig = fillFlow(binding.orig, known)
       const event = evidence.in('conntrack', binding, attempt.window).find((e) => e.orig.from === orig.from && e.orig.to === orig.to)
-      return event && { port: portOf(event.reply.to), ref: event.ref }
+      return event && { port: portOf(event.reply.to), refs: [event.ref, ...boundRefs(binding.orig, known)] }
     }
   }
 }
@@ -59,5 +71,5 @@ export const fillFlow = ({ from, to }: Flow, variables: Variables): Flow => ({ f
 /** The observations that a proof rests on because its ports were read from them. */
 export function boundRefs(proof: unknown, variables: Variables): string[] {
   const names = new Set([...JSON.stringify(proof).matchAll(/\$([a-z]+)/g)].map(([, name]) => name!))
-  return [...names].flatMap((name) => variables[name]?.ref ?? [])
+  return [...names].flatMap((name) => variables[name]?.refs ?? [])
 }

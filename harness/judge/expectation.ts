@@ -42,11 +42,14 @@ const boundSchema = z.object({
   server: place,
   destination: z.string(),
   endpoint: z.string(),
+  resolver: z.string().default(''),
+  name: z.string().optional(),
+  addresses: z.array(z.string()).optional(),
   decisive: z.string(),
   path: z.object({
     legs: z.array(legSchema),
-    bindings: z.record(z.string(), z.object({ from: z.enum(['client', 'packet', 'conntrack']) }).loose()),
-    outcome: z.union([z.enum(['served', 'refused', 'closed']), z.templateLiteral(['answered ', z.number()])]),
+    bindings: z.record(z.string(), z.object({ from: z.enum(['client', 'packet', 'conntrack', 'question', 'translation']) }).loose()),
+    outcome: z.union([z.enum(['served', 'resolved', 'refused', 'closed']), z.templateLiteral(['answered ', z.number()])]),
   }),
 })
 

@@ -3,21 +3,24 @@ import type { OrderProof, Outcome, PacketProof, Proof, TraceProof, Which } from 
 import type { Attempt } from '../traffic/attempt.ts'
 import { fill, fillFlow, type Variables } from './bind.ts'
 import type { Expectation } from './expectation.ts'
+import { protocolOf } from './proof.ts'
 
 /**
  * The world as a path promises it: attempts and observations in which each proof of the expectation is there once and nothing else is.
  * What the judge's own tests start from, before they take away or alter.
  */
 export function idealRun(expectation: Expectation): { attempts: Attempt[]; observations: Observation[] } {
-  const ports = { client: 40_001, hbone: 40_002, served: 40_003, turned: 40_004, probe: 40_005 }
-  const variables: Variables = Object.fromEntries(
+  const ports = { client: 40_001, hbone: 40_002, served: 40_003, turned: 40_004, probe: 40_005, question: 40_006, forward: 40_007 }
+  const variables: Record<string, Variables[string]> = Object.fromEntries(
     Object.entries(ports).map(([name, port]) => [
       name,
       { port: `${expectation.path.bindings[name]?.from === 'client' ? ports.client : port}` },
     ]),
   )
+  const ends = { asker: '192.0.2.1:40008', asked: '192.0.2.2:53' }
+  for (const [name, port] of Object.entries(ends)) if (name in expectation.path.bindings) variables[name] = { port }
   const reused = expectation.path.legs.some((l) => l.reused)
-  const refused = expectation.path.outcome !== 'served'
+  const refused = expectation.path.outcome !== 'served' && expectation.path.outcome !== 'resolved'
   const attempts = [
     attempt(expectation, 'positive', 1000, !refused || true, ports.client - 10),
     ...(reused ? [attempt(expectation, 'opening', 2000, true, ports.client - 20)] : []),
@@ -29,6 +32,12 @@ export function idealRun(expectation: Expectation): { attempts: Attempt[]; obser
   const add = (o: Record<string, unknown>) => observations.push({ ...o, ref: `ideal#${observations.length}` } as unknown as Observation)
   const seen = new Set<string>()
 
+  for (const binding of Object.values(expectation.path.bindings)) {
+    if (binding.from !== 'translation' || binding.side !== 'asked') continue
+    const { node, netns } = binding
+    const translated = { orig: fillFlow(binding.orig, variables), reply: { from: ends.asked, to: ends.asker } }
+    add({ kind: 'conntrack', node, netns, t: 3001, event: 'new', protocol: 'udp', ...translated, mark: 0, zone: 0, status: 0 })
+  }
   for (const leg of expectation.path.legs) {
     const opening = (leg.reused ? 2000 : 3000) + 1
     const proofs = leg.hops.flatMap((h) => h.proofs)
@@ -77,6 +86,9 @@ function attempt(e: Expectation, role: Attempt['role'], at: number, served: bool
       ok: served,
       echoed: served,
       localPort,
+      ...(served && e.name !== undefined
+        ? { answer: { from: e.endpoint, localPort: 40_006, code: 'NOERROR', addresses: [...(e.addresses ?? [])] } }
+        : {}),
       ...(served ? {} : { error: errorOf(e.path.outcome) }),
       startedAt: at / 1000,
       endedAt: at / 1000 + 0.5,
@@ -106,11 +118,11 @@ function observationsOf(proof: Proof, leg: readonly Proof[], variables: Variable
           ...at,
           t: opening,
           event: 'update',
-          protocol: 'tcp',
+          protocol: proof.protocol,
           orig: fillFlow(proof.orig, variables),
           reply: fillFlow(proof.reply, variables),
           mark: proof.mark,
-          zone: 0,
+          zone: proof.zone,
           status: 0,
         },
       ]
@@ -143,6 +155,7 @@ function observationsOf(proof: Proof, leg: readonly Proof[], variables: Variable
         },
       ]
     case 'token':
+    case 'silence':
       return []
     case 'order':
       return orderOf(proof, leg, variables, token, main)
@@ -154,8 +167,8 @@ function observationsOf(proof: Proof, leg: readonly Proof[], variables: Variable
   }
 }
 
-const SEQUENCE: Record<Which, number> = { syn: 1000, data: 1001, 'syn-ack': 2000, reply: 2001 }
-const FLAGS: Record<Which, string> = { syn: 'S', 'syn-ack': 'SA', data: 'PA', reply: 'PA' }
+const SEQUENCE: Record<Which, number> = { syn: 1000, data: 1001, 'syn-ack': 2000, reply: 2001, datagram: 0, answer: 0 }
+const FLAGS: Record<Which, string> = { syn: 'S', 'syn-ack': 'SA', data: 'PA', reply: 'PA', datagram: '', answer: '' }
 
 function packetOf(
   proof: PacketProof,
@@ -167,7 +180,7 @@ function packetOf(
   const clear = leg.some(
     (p) => p.kind === 'token' && p.row === 'clear' && p.node === proof.node && p.netns === proof.netns && p.dev === proof.dev,
   )
-  const carries = proof.which === 'data' || proof.which === 'reply'
+  const carries = proof.which !== 'syn' && proof.which !== 'syn-ack'
   const payload = carries ? Buffer.from(clear ? `POST ${token}` : 'sealed') : Buffer.alloc(0)
   const { from, to } = fillFlow(proof, variables)
   const { node, netns, dev, direction, which } = proof
@@ -178,7 +191,7 @@ function packetOf(
     dev,
     direction,
     t: t + Object.keys(SEQUENCE).indexOf(which),
-    protocol: 'tcp',
+    protocol: protocolOf(which),
     from,
     to,
     macFrom: '',
@@ -228,7 +241,7 @@ function tracesOf(proof: TraceProof, variables: Variables, t: number): Omit<Trac
     traceId: `${which}${base}${table}${from}`,
     family: 'ip',
     table,
-    protocol: 'tcp',
+    protocol: protocolOf(which),
     from,
     to,
     flags: FLAGS[which],

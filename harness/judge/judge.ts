@@ -1,6 +1,7 @@
 import type { Attempt } from '../traffic/attempt.ts'
 import { bind } from './bind.ts'
-import { closedWorldCheck, controlChecks, hopVerdict, noSecondOpeningCheck, outcomeCheck, sentinelCheck } from './checks.ts'
+import { closedWorldCheck, hopVerdict, noSecondOpeningCheck, outcomeCheck, sentinelCheck } from './checks.ts'
+import { controlChecks } from './controls.ts'
 import type { Evidence } from './evidence.ts'
 import type { Expectation } from './expectation.ts'
 import { causalOrder } from './order.ts'

@@ -18,7 +18,7 @@ export function causalOrder(placed: readonly Placed[]): Placed[] {
   return placed.toSorted((a, b) => compare(rank(a), rank(b)))
 }
 
-const RANK = { syn: 0, 'syn-ack': 1, data: 2 } as const
+const RANK = { syn: 0, 'syn-ack': 1, data: 2, datagram: 2 } as const
 const OPENING = 0
 const SERVING = 1
 const REPLYING = 2
@@ -28,7 +28,7 @@ function rank({ proof, leg, position }: Placed): readonly number[] {
   switch (proof.kind) {
     case 'packet':
     case 'trace':
-      if (proof.which === 'reply') return [REPLYING, -leg, 0, -position]
+      if (proof.which === 'reply' || proof.which === 'answer') return [REPLYING, -leg, 0, -position]
       return [OPENING, leg, RANK[proof.which], proof.which === 'syn-ack' ? -position : position]
     // Translation is decided by the SYN; the mark that is proven comes with what follows.
     case 'conntrack':

@@ -16,7 +16,12 @@ export interface Scene {
 
 export const hex = (mark: number) => `0x${mark.toString(16)}`
 
-export function isWhich(which: Which, p: { flags: string; payloadLength?: number }): boolean {
+/** What it is of a flow of its protocol. */
+export const protocolOf = (which: Which): 'tcp' | 'udp' => (which === 'datagram' || which === 'answer' ? 'udp' : 'tcp')
+
+export function isWhich(which: Which, p: { flags: string; payloadLength?: number; protocol: string }): boolean {
+  if (p.protocol !== protocolOf(which)) return false
+  if (p.protocol === 'udp') return true
   const syn = p.flags.includes('S')
   switch (which) {
     case 'syn':

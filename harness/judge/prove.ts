@@ -6,12 +6,13 @@ import type {
   Proof,
   RouteProof,
   ServedProof,
+  SilenceProof,
   SocketProof,
   TokenProof,
   Which,
 } from '../modes/path.ts'
 import { boundRefs, fill, fillFlow } from './bind.ts'
-import { contradicted, hex, isWhich, missing, proven, type Scene, sharesAnEnd } from './proof.ts'
+import { contradicted, hex, isWhich, missing, protocolOf, proven, type Scene, sharesAnEnd } from './proof.ts'
 import { proveOrder } from './prove-order.ts'
 import { proveTrace } from './prove-trace.ts'
 import { streamAt } from './stream.ts'
@@ -44,6 +45,8 @@ function proveAlone(proof: Proof, scene: Scene): ProofVerdict {
       return proveRoute(proof, scene)
     case 'order':
       return proveOrder(proof, scene)
+    case 'silence':
+      return proveSilence(proof, scene)
   }
 }
 
@@ -54,14 +57,14 @@ function provePacket(proof: PacketProof, scene: Scene): ProofVerdict {
   const expected = `${proof.which} ${want.from} → ${want.to} ${proof.direction} at ${proof.netns}/${proof.dev}`
   const here = scene.evidence
     .in('packet', proof, windowOf(proof.which, scene))
-    .filter((p) => p.dev === proof.dev && p.direction === proof.direction && p.protocol === 'tcp')
+    .filter((p) => p.dev === proof.dev && p.direction === proof.direction && p.protocol === protocolOf(proof.which))
   const kind = here.filter((p) => isWhich(proof.which, p))
   const flow = here.filter((p) => p.from === want.from && p.to === want.to)
   const exact = flow.find((p) => isWhich(proof.which, p))
   // One of its packets under other addresses: what comes after it under the right ones does not make it good.
-  const astray = exact && kind.find((p) => !flow.includes(p) && sharesAnEnd(p, want) && flow.some((f) => adjoins(f, p)))
+  const astray = exact?.protocol === 'tcp' && kind.find((p) => !flow.includes(p) && sharesAnEnd(p, want) && flow.some((f) => adjoins(f, p)))
   if (exact && !astray) return proven(proof.kind, expected, [exact.ref])
-  const near = astray ?? kind.find((p) => sharesAnEnd(p, want)) ?? here.find((p) => p.flags.includes('R') && sharesAnEnd(p, want))
+  const near = (astray || kind.find((p) => sharesAnEnd(p, want))) ?? here.find((p) => p.flags.includes('R') && sharesAnEnd(p, want))
   return near ? contradicted(proof.kind, expected, packetText(near), [near.ref]) : missing(proof.kind, expected)
 }
 
@@ -74,13 +77,16 @@ const packetText = (p: PacketObservation) => `[${p.flags}] ${p.from} → ${p.to}
 function proveConntrack(proof: ConntrackProof, scene: Scene): ProofVerdict {
   const orig = fillFlow(proof.orig, scene.variables)
   const reply = fillFlow(proof.reply, scene.variables)
-  const expected = `connection ${orig.from} → ${orig.to}, answered ${reply.from} → ${reply.to}, with connection mark ${hex(proof.mark)} in ${proof.netns}`
+  const zoned = proof.zone === 0 ? '' : `, in zone ${proof.zone},`
+  const expected = `connection ${orig.from} → ${orig.to}, answered ${reply.from} → ${reply.to}, with connection mark ${hex(proof.mark)}${zoned} in ${proof.netns}`
   const same = (a: { from: string; to: string }, b: { from: string; to: string }) => a.from === b.from && a.to === b.to
-  const events = scene.evidence.in('conntrack', proof, scene.opening).filter((e) => e.protocol === 'tcp')
+  const events = scene.evidence.in('conntrack', proof, scene.opening).filter((e) => e.protocol === proof.protocol)
   const mine = events.filter((e) => same(e.orig, orig) && same(e.reply, reply))
-  const exact = mine.find((e) => e.mark === proof.mark)
+  const exact = mine.find((e) => e.mark === proof.mark && e.zone === proof.zone)
   // Each event tells the whole entry: none may know half of it otherwise, nor a mark that is neither this one nor the one before it.
-  const astray = events.find((e) => same(e.orig, orig) !== same(e.reply, reply)) ?? mine.find((e) => e.mark !== 0 && e.mark !== proof.mark)
+  const astray =
+    events.find((e) => same(e.orig, orig) !== same(e.reply, reply)) ??
+    mine.find((e) => (e.mark !== 0 && e.mark !== proof.mark) || e.zone !== proof.zone)
   if (exact && !astray) return proven(proof.kind, expected, [exact.ref])
   const near =
     astray ??
@@ -90,7 +96,7 @@ function proveConntrack(proof: ConntrackProof, scene: Scene): ProofVerdict {
     ? contradicted(
         proof.kind,
         expected,
-        `${near.orig.from} → ${near.orig.to}, answered ${near.reply.from} → ${near.reply.to}, mark ${hex(near.mark)}`,
+        `${near.orig.from} → ${near.orig.to}, answered ${near.reply.from} → ${near.reply.to}, mark ${hex(near.mark)}, zone ${near.zone}`,
         [near.ref],
       )
     : missing(proof.kind, expected)
@@ -152,11 +158,22 @@ function proveServed(proof: ServedProof, scene: Scene): ProofVerdict {
   const peer = fill(proof.peer, scene.variables)
   const expected = `the server at ${proof.local} in ${proof.netns} is spoken to in ${proof.protocol} by ${peer}, and sees the token`
   const mine = scene.evidence.in('served', proof, scene.window).filter((s) => s.body.includes(scene.token))
-  const exact = mine.find((s) => s.peer === peer && s.local === proof.local && s.protocol === proof.protocol)
+  // A UDP socket is bound to all addresses, and tells only its port.
+  const atPort = (local: string) => (proof.local.startsWith('*:') ? local.endsWith(proof.local.slice(1)) : local === proof.local)
+  const exact = mine.find((s) => s.peer === peer && atPort(s.local) && s.protocol === proof.protocol)
   if (exact) return proven(proof.kind, expected, [exact.ref])
   return mine[0]
     ? contradicted(proof.kind, expected, `${mine[0].protocol} by peer ${mine[0].peer} at ${mine[0].local}`, [mine[0].ref])
     : missing(proof.kind, expected)
+}
+
+function proveSilence(proof: SilenceProof, scene: Scene): ProofVerdict {
+  const end = fill(proof.end, scene.variables)
+  const expected = `ztunnel on ${proof.node} tells of nothing from ${end}`
+  const line = scene.evidence.in('ztunnel-log', { node: proof.node }, scene.window).find((l) => l.fields['src.addr'] === end)
+  return line
+    ? contradicted(proof.kind, expected, `"${line.message}" to ${line.fields['dst.addr']}`, [line.ref])
+    : proven(proof.kind, expected, [])
 }
 
 function proveToken(proof: TokenProof, scene: Scene): ProofVerdict {

@@ -16,6 +16,11 @@ export function streamAt(evidence: Evidence, at: Device, { from, to }: Flow, win
   // lo shows each packet twice, going out and coming in: one side is enough.
   const direction = here.some((p) => p.direction === 'in' && p.payloadLength > 0) ? 'in' : 'out'
   const data = here.filter((p) => p.direction === direction && p.payloadLength > 0)
+  // Datagrams are no stream: each is for itself.
+  if (data[0]?.protocol === 'udp') {
+    const whole = data.every((p) => p.payload.length === p.payloadLength)
+    return { runs: data.map((p) => Buffer.from(p.payload)), complete: whole, packets: data }
+  }
   const { runs, gaps } = reassemble(data)
   return { runs: runs.map(runBytes), complete: gaps.length === 0 && data.length > 0, packets: data }
 }

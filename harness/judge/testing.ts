@@ -11,7 +11,7 @@ export function promised(
   release = 'today',
   which: (c: Case) => boolean = () => true,
 ): { expectations: Expectation[]; unbound: Unbound[] } {
-  const { bound, unbound } = bindCases(casesOf(mode, release).filter(which), participants(), appPorts)
+  const { bound, unbound } = bindCases(casesOf(mode, release).filter(which), participants(), appPorts, '10.96.0.10')
   const { path } = modeOf(mode)
   return { expectations: bound.map((b, index) => ({ ...b, index, path: path(b), decisive: 'its condition' })), unbound }
 }
@@ -19,10 +19,10 @@ export function promised(
 function participants(): Participant[] {
   return ['one', 'two'].flatMap((node, n) =>
     (['sleep', 'httpbin'] as const).flatMap((app, a) =>
-      ['a', 'b', 'plain', ...(app === 'httpbin' ? ['impostor'] : [])].map((suffix, i): Participant => {
+      ['a', 'b', 'plain', ...(app === 'httpbin' ? ['impostor'] : ['c'])].map((suffix, i): Participant => {
         const name = `${app}-${node}-${suffix}`
         const ip = `10.244.${n}.${10 * (a + 1) + i}`
-        const enrolled = suffix === 'a' || suffix === 'b'
+        const enrolled = ['a', 'b', 'c'].includes(suffix)
         return {
           node,
           netns: `demo.${name}`,
@@ -38,7 +38,10 @@ function participants(): Participant[] {
           name,
           namespace: 'demo',
           uid: name,
+          dnsUncaptured: suffix === 'c',
           clusterIP: `10.96.${n}.${10 * a + i}`,
+          serviceName: `${name}.demo.svc.cluster.local`,
+          headlessName: `${name}-headless.demo.svc.cluster.local`,
         }
       }),
     ),

@@ -13,18 +13,26 @@ export interface Participant extends Place {
   readonly name: string
   readonly namespace: string
   readonly uid: string
-  /** ClusterIP of a service that selects this pod only. */
+  /** A service with an address that selects this pod only: its address, and its name. */
   readonly clusterIP?: string
+  readonly serviceName?: string
+  /** The name of a headless service that selects this pod only. */
+  readonly headlessName?: string
+  /** The pod asks the cluster's name server by itself: it opted out of capture. */
+  readonly dnsUncaptured: boolean
 }
 
 /** Ports of the server app and of the services before it, by what is spoken there. */
 export type AppPorts = Readonly<Record<Spoken, { readonly pod: number; readonly service: number }>>
 
-export type Spoken = 'http' | 'http2' | 'tcp' | 'client-half-close' | 'server-half-close' | 'server-first'
+export type Spoken = 'http' | 'http2' | 'tcp' | 'udp' | 'client-half-close' | 'server-half-close' | 'server-first'
 
 /** What the server must speak for a case: an exchange in which it does not simply echo has a port of its own. */
-export const spokenIn = ({ protocol, exchange }: Pick<Case, 'protocol' | 'exchange'>): Spoken =>
-  protocol !== 'tcp' || exchange === 'echo' || exchange === 'bulk' ? protocol : exchange
+export function spokenIn({ protocol, exchange }: Pick<Case, 'protocol' | 'exchange'>): Spoken {
+  // Questions are no server app's business: it only names what is asked for.
+  if (protocol === 'dns') return 'http'
+  return protocol !== 'tcp' || exchange === 'echo' || exchange === 'bulk' ? protocol : exchange
+}
 
 export interface Unbound {
   readonly case: Case
@@ -34,11 +42,13 @@ export interface Unbound {
 /**
  * Gives each case its client and server, in order. Cases that need a tunnel of their own get a pair that no case before them used; those that reuse one get a pair whose
  * tunnel a case before them opened, if there is one; those with a policy of their own get a server that has no other. A case for which the topology has nobody is returned with the reason.
+ * @param resolver address of the cluster's name server
  */
 export function bindCases(
   cases: readonly Case[],
   participants: readonly Participant[],
   ports: AppPorts,
+  resolver: string,
 ): { bound: BoundCase[]; unbound: Unbound[] } {
   const used = new Map<string, Case['policy']>()
   const guarded = new Set<string>()
@@ -63,9 +73,10 @@ export function bindCases(
     if (hasPolicy(c)) guarded.add(server.netns)
     const port = ports[spokenIn(c)]
     const endpoint = `${server.ip}:${c.port ?? port.pod}`
-    const destination = c.address === 'pod-ip' ? endpoint : `${server.clusterIP}:${port.service}`
-    const call = { case: c, client, server, endpoint, destination }
-    bound.push(c.traffic === 'forged' ? forged(call, client, participants) : call)
+    const destination = c.address === 'pod-ip' || c.address === 'headless' ? endpoint : `${server.clusterIP}:${port.service}`
+    const call = { case: c, client, server, endpoint, destination, resolver }
+    if (c.traffic === 'forged') bound.push(forged(call, client, participants))
+    else bound.push(c.question ? asking(call, server, c.question) : { ...call, ...nameOf(c, server) })
   }
   return { bound, unbound }
 }
@@ -75,6 +86,23 @@ const hasPolicy = (c: Case) => c.policy === 'allow' || c.policy === 'deny'
 
 /** Whether a case needs a tunnel that is new. */
 const needsNewTunnel = (c: Case) => c.traffic === 'mesh-to-mesh' && c.connection === 'new'
+
+/** What is dialled instead of an address. */
+function nameOf({ address }: Case, server: Participant): Pick<BoundCase, 'name'> {
+  const name = address === 'service-name' ? server.serviceName : address === 'headless' ? server.headlessName : undefined
+  return name === undefined ? {} : { name }
+}
+
+/** To the name server itself: a service's name, or that of a pod's address, which is no service's. */
+function asking(call: BoundCase, server: Participant, { name }: NonNullable<Case['question']>): BoundCase {
+  const to = `${call.resolver}:53`
+  const ofPod = `${server.ip.replaceAll('.', '-')}.${server.namespace}.pod.cluster.local`
+  const asked =
+    name === 'of the mesh'
+      ? { name: server.serviceName ?? '', addresses: [server.clusterIP ?? ''] }
+      : { name: ofPod, addresses: [server.ip] }
+  return { ...call, endpoint: to, destination: to, ...asked }
+}
 
 /** Who the client says it is, and whom it asks for: right but for the one thing that is forged. */
 function forged(call: BoundCase, client: Participant, all: readonly Participant[]): BoundCase {
@@ -105,10 +133,12 @@ function pairsFor(c: Case, all: readonly Participant[]): [Participant, Participa
       p.app === 'httpbin' &&
       p.enrolled === serverMeshed &&
       p.impostor === impostor &&
-      (c.address === 'pod-ip' || p.clusterIP !== undefined),
+      (c.address === 'pod-ip' || (c.address === 'headless' ? p.headlessName : p.clusterIP) !== undefined),
   )
   if (c.traffic === 'probe') return servers.map((s) => [nodeOf(s), s])
-  const clients = all.filter((p) => p.app === 'sleep' && p.enrolled === clientMeshed)
+  if (c.traffic === 'self') return servers.map((s) => [s, s])
+  const uncaptured = c.question?.captured === false
+  const clients = all.filter((p) => p.app === 'sleep' && p.enrolled === clientMeshed && p.dnsUncaptured === uncaptured)
   return clients.flatMap((client) =>
     servers.filter((s) => (s.node === client.node) === (c.placement === 'same-node')).map((s): [Participant, Participant] => [client, s]),
   )

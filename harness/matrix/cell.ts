@@ -9,14 +9,25 @@ export interface Case extends Axes, Variation {
   readonly quick: boolean
 }
 
-export type Traffic = 'mesh-to-mesh' | 'mesh-to-plain' | 'plain-to-mesh' | 'probe' | 'direct' | 'forged' | 'mesh-to-impostor'
+/** `self`: a pod calls itself. `mesh-to-dns`: it asks the cluster's name server. */
+export type Traffic =
+  | 'mesh-to-mesh'
+  | 'mesh-to-plain'
+  | 'plain-to-mesh'
+  | 'probe'
+  | 'self'
+  | 'mesh-to-dns'
+  | 'direct'
+  | 'forged'
+  | 'mesh-to-impostor'
 
 /** What every cell has a value of: its name. */
 export interface Axes {
   readonly traffic: Traffic
   readonly placement: 'same-node' | 'other-node'
-  readonly address: 'pod-ip' | 'cluster-ip'
-  readonly protocol: 'http' | 'http2' | 'tcp'
+  /** `service-name` and `headless`: the client dials a name, of a service with an address of its own or without. */
+  readonly address: 'pod-ip' | 'cluster-ip' | 'service-name' | 'headless'
+  readonly protocol: 'http' | 'http2' | 'tcp' | 'udp' | 'dns'
 }
 
 /** What most cells have the plain value of. */
@@ -26,6 +37,12 @@ export interface Variation {
   /** `pooled`: a request before it opened the tunnel that this one must reuse. */
   readonly connection: 'new' | 'pooled'
   readonly exchange: Exchange
+  /** `dns`: what is asked for, over what, and whether the pod has its questions captured. */
+  readonly question?: {
+    readonly name: 'of the mesh' | 'of no service'
+    readonly transport: 'udp' | 'tcp'
+    readonly captured: boolean
+  }
   /** `direct`: one of ztunnel's own ports, instead of the app's. */
   readonly port?: 15001 | 15006 | 15008
   /** `direct`: who calls it. */

@@ -16,6 +16,7 @@ export function across(
 ): Omit<Hop, 'id'>[] {
   const seen = (at: Device, there: 'in' | 'out', f: Flow) => {
     const home = there === 'in' ? 'out' : 'in'
+    if (c.case.protocol === 'udp') return [packet(at, there, 'datagram', f), packet(at, home, 'answer', back(f)), token(at, row, f)]
     return [
       packet(at, there, 'syn', f),
       packet(at, home, 'syn-ack', back(f)),

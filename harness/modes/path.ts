@@ -3,8 +3,8 @@
  * Ports that only the run knows are variables: `10.244.0.5:$client`.
  */
 
-/** A packet's role in its connection: the first packet each way, and the first data packet each way. */
-export type Which = 'syn' | 'syn-ack' | 'data' | 'reply'
+/** A packet's role in its connection: the first packet each way, and the first data packet each way; of UDP the first datagram each way. */
+export type Which = 'syn' | 'syn-ack' | 'data' | 'reply' | 'datagram' | 'answer'
 
 /** What `tcp` peers call each other at one vantage point, from → to as that packet is addressed. */
 export interface Flow {
@@ -25,7 +25,17 @@ export interface Device extends Netns {
 /** `clear`: the token must be readable here. `sealed`: the whole stream must be here, and the token must not. */
 export type Row = 'clear' | 'sealed'
 
-export type Proof = PacketProof | TraceProof | ConntrackProof | SocketProof | LogProof | ServedProof | TokenProof | RouteProof | OrderProof
+export type Proof =
+  | PacketProof
+  | TraceProof
+  | ConntrackProof
+  | SocketProof
+  | LogProof
+  | ServedProof
+  | TokenProof
+  | RouteProof
+  | OrderProof
+  | SilenceProof
 
 /** The packet was here, going this way. */
 export interface PacketProof extends Device, Flow {
@@ -51,6 +61,8 @@ export interface ConntrackProof extends Netns {
   readonly orig: Flow
   readonly reply: Flow
   readonly mark: number
+  readonly protocol: 'tcp' | 'udp'
+  readonly zone: number
 }
 
 /** A socket of this connection lived in this namespace and had this mark. */
@@ -97,6 +109,12 @@ export interface TokenProof extends Device {
   readonly backward?: Flow
 }
 
+/** ztunnel, the node's or all (`netns` is the workload's), tells of no connection from this end: it had no part in it. */
+export interface SilenceProof extends Netns {
+  readonly kind: 'silence'
+  readonly end: string
+}
+
 /** In which order the two sides of the connection speak and end here. */
 export interface OrderProof extends Device {
   readonly kind: 'order'
@@ -109,7 +127,7 @@ export interface OrderProof extends Device {
 export type Order = 'server-speaks-first' | 'client-ends-first' | 'server-ends-first'
 
 /** What a server's log calls what it served. */
-export type Spoken = 'http' | 'http2' | 'tcp' | 'udp'
+export type Spoken = 'http' | 'http2' | 'tcp' | 'udp' | 'dns'
 
 export interface Hop {
   /** Unique in the case: `LEG/SLUG`. */
@@ -134,6 +152,10 @@ export interface Leg {
 /** Where a variable's port is read from. */
 export type Binding =
   | { readonly from: 'client' }
+  /** The port that the client asked its name server from. */
+  | { readonly from: 'question' }
+  /** The whole end, address and port, that address translation left one side of the connection: the asker's, or the asked's. */
+  | ({ readonly from: 'translation'; readonly orig: Flow; readonly side: 'asker' | 'asked' } & Netns)
   | ({ readonly from: 'packet'; readonly source: string; readonly to: string } & Device)
   /** The port that address translation left the connection's initiator: where its answers are sent. */
   | ({ readonly from: 'conntrack'; readonly orig: Flow } & Netns)
@@ -145,10 +167,10 @@ export interface Path {
 }
 
 /**
- * How the request must end: served; or without the server having seen it: `refused` in whatever way, `closed` (the connection stood and ended without an answer),
+ * How the request must end: served, or `resolved` (a name server answered with the addresses); or without the server having seen it: `refused` in whatever way, `closed` (the connection stood and ended without an answer),
  * or the CONNECT of the client's own tunnel answered with a status.
  */
-export type Outcome = 'served' | 'refused' | 'closed' | `answered ${number}`
+export type Outcome = 'served' | 'resolved' | 'refused' | 'closed' | `answered ${number}`
 
 // Builders: a leg table should read like the fact sheet's.
 
@@ -194,13 +216,21 @@ export const trace = (
   return { kind: 'trace', node, netns, which, from, to, table, base, chain, meets, mark }
 }
 
-export const conntrack = ({ node, netns }: Netns, orig: Flow, reply: Flow, mark: number): ConntrackProof => ({
+export const conntrack = (
+  { node, netns }: Netns,
+  orig: Flow,
+  reply: Flow,
+  mark: number,
+  { protocol = 'tcp', zone = 0 }: { readonly protocol?: 'tcp' | 'udp'; readonly zone?: number } = {},
+): ConntrackProof => ({
   kind: 'conntrack',
   node,
   netns,
   orig,
   reply,
   mark,
+  protocol,
+  zone,
 })
 
 export const socket = ({ node, netns }: Netns, local: string, peer: string, mark: number): SocketProof => ({
@@ -227,6 +257,8 @@ export const served = ({ node, netns }: Netns, protocol: Spoken, peer: string, l
   peer,
   local,
 })
+
+export const silence = ({ node, netns }: Netns, end: string): SilenceProof => ({ kind: 'silence', node, netns, end })
 
 export const order = ({ node, netns, dev }: Device, what: Order, forward: Flow, backward: Flow = back(forward)): OrderProof => ({
   kind: 'order',

@@ -25,4 +25,10 @@ export interface BoundCase {
   readonly destination: string
   /** Address and port of the app that must serve it. */
   readonly endpoint: string
+  /** Address of the cluster's name server. */
+  readonly resolver: string
+  /** The name that the client dials, or asks for. */
+  readonly name?: string
+  /** What a question for that name must be answered with. */
+  readonly addresses?: readonly string[]
 }

@@ -19,7 +19,7 @@ for p in /proc/[0-9]*; do
 done
 echo "no process of pod $uid" >&2; exit 1`
 
-/** Runs the commands of a seed, one way or the other, everywhere that it names. */
+/** Runs the commands of a seed, one way or the other, everywhere that it names, but in pods that opted out of DNS capture: their rules have other places. */
 export async function runCommands(
   cluster: Pick<AttachedCluster, 'nodes'>,
   topology: TopologyRecord,
@@ -28,7 +28,7 @@ export async function runCommands(
 ): Promise<void> {
   await Promise.all(
     cluster.nodes.map(async (node) => {
-      const pods = topology.pods.filter((p) => p.enrolled && p.node === node.name)
+      const pods = topology.pods.filter((p) => p.enrolled && !p.dnsUncaptured && p.node === node.name)
       for (const argv of seed[way]) {
         if (seed.where === 'enrolled pods') for (const pod of pods) await runOn(node, ['sh', '-c', IN_POD, 'sh', pod.uid, ...argv])
         else if (argv.some((word) => word.includes('$'))) {

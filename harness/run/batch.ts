@@ -92,7 +92,7 @@ export class Batch {
       }),
     )
     const participants = participantsOf(topology, interfaces)
-    const { bound, unbound } = bindCases(cases, participants, appPorts)
+    const { bound, unbound } = bindCases(cases, participants, appPorts, topology.resolver ?? '')
     const index = (c: Case) => cases.indexOf(c)
     this.#expectations = bound.map((b) => ({ ...b, index: index(b.case), path: modeOf(mode).path(b), decisive: decisiveOf(b.case) }))
     for (const e of this.#expectations) this.#writer.expectation(e)

@@ -13,7 +13,7 @@ import { Certificates } from '../traffic/certificates.ts'
 import { allowOnly, denyAll, strictIn } from '../traffic/policies.ts'
 import { type Asked, askedFor, askedOf, HBONE_PORT, portOf } from './asked.ts'
 import type { BundleWriter } from './bundle-write.ts'
-import { appPorts, tcpPorts } from './decisive.ts'
+import { appPorts, restsOnListener, tcpPorts } from './decisive.ts'
 import type { Phase, Step } from './phases.ts'
 import { settled } from './settled.ts'
 import type { Tail } from './tail.ts'
@@ -67,7 +67,7 @@ export class Driver {
     if (e.case.traffic === 'mesh-to-impostor') await this.#disguise(e, role === 'main')
     if (role === 'main') return this.#main(e)
     const negative = () => this.#attempt(e, 'negative', e.client, e.server)
-    await (e.case.traffic === 'mesh-to-plain' || e.case.traffic === 'probe' ? this.#closed(e, negative) : negative())
+    await (restsOnListener(e.case) ? this.#closed(e, negative) : negative())
   }
 
   async #main(e: Expectation): Promise<void> {
@@ -82,7 +82,11 @@ export class Driver {
     const plain = beside && this.#plainPair(client.node, server.node)
     const [main, positive] = await Promise.all([
       this.#request(client, await askedFor(e, role, this.#certificates)),
-      plain && this.#request(plain[0], askedOf(e.case, `${plain[1].ip}:${appPorts[spokenIn(e.case)].pod}`)),
+      plain &&
+        this.#request(
+          plain[0],
+          e.case.question ? askedOf(e, e.destination) : askedOf({ case: e.case }, `${plain[1].ip}:${appPorts[spokenIn(e.case)].pod}`),
+        ),
     ])
     // A refused request leaves what it leaves; for one that is to be proven, what its path says must be told.
     if (role === 'main') await this.#o.tail.until(settled(e, main.result), from, SETTLE_TIMEOUT)
@@ -102,7 +106,9 @@ export class Driver {
     const token = randomBytes(16).toString('hex')
     const pod = client.netns === 'node' ? undefined : { uid: this.#participant(client).uid }
     const request: ClientRequest = { id: token, ...asked, body: token, timeoutMs: REQUEST_TIMEOUT }
-    const { ok, body, localAddress, localPort, status, error, startedAt, endedAt } = await this.#session(client.node).request(request, pod)
+    const { ok, body, localAddress, localPort, status, answer, sent, received, error, startedAt, endedAt } = await this.#session(
+      client.node,
+    ).request(request, pod)
     // Not the tunnel: it has a key in it.
     const { tunnel: _, ...told } = asked
     return {
@@ -114,6 +120,9 @@ export class Driver {
         startedAt,
         endedAt,
         ...(status === undefined ? {} : { status }),
+        ...(answer && { answer }),
+        ...(sent && { sent }),
+        ...(received && { received }),
         ...(localAddress === undefined ? {} : { localAddress }),
         ...(localPort === undefined ? {} : { localPort }),
         ...(error ? { error } : {}),

@@ -27,9 +27,9 @@ export function participantsOf(topology: TopologyRecord, interfaces: ReadonlyMap
       throw new Error(`node ${pod.node}: ${lacking.filter(Boolean).join(' and ')} was not found among its interfaces`)
     }
     const principal = `${TRUST_DOMAIN}/ns/${pod.namespace}/sa/${pod.serviceAccount}`
-    const service = topology.services.find(
-      (s) => s.clusterIP !== 'None' && s.pods.length === 1 && s.pods[0] === `${pod.namespace}/${pod.name}`,
-    )
+    const alone = topology.services.filter((s) => s.pods.length === 1 && s.pods[0] === `${pod.namespace}/${pod.name}`)
+    const service = alone.find((s) => s.clusterIP !== 'None')
+    const headless = alone.find((s) => s.clusterIP === 'None')
     return {
       node: pod.node,
       netns,
@@ -45,9 +45,12 @@ export function participantsOf(topology: TopologyRecord, interfaces: ReadonlyMap
       name: pod.name,
       namespace: pod.namespace,
       uid: pod.uid,
-      ...(service ? { clusterIP: service.clusterIP } : {}),
+      dnsUncaptured: pod.dnsUncaptured === true,
+      ...(service ? { clusterIP: service.clusterIP, serviceName: hostname(service) } : {}),
+      ...(headless ? { headlessName: hostname(headless) } : {}),
     }
   })
 }
 
+const hostname = (s: { name: string; namespace: string }) => `${s.name}.${s.namespace}.svc.${TRUST_DOMAIN}`
 const bare = (address: string) => address.replace(/\/\d+$/, '')

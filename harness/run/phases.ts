@@ -1,4 +1,5 @@
 import type { Case } from '../matrix/cell.ts'
+import { restsOnListener } from './decisive.ts'
 
 /** One request of one case: the one that is judged, or its negative control. */
 export interface Step {
@@ -19,9 +20,10 @@ export function phasesOf(cases: readonly Case[]): Phase[] {
   const negative = (c: Case): Step => ({ case: c, role: 'negative' })
   const guarded = cases.filter((c) => c.policy === 'allow' || c.policy === 'deny')
   const strict = cases.filter((c) => c.policy === 'strict')
-  const listening = cases.filter((c) => c.traffic === 'mesh-to-plain' || c.traffic === 'probe')
+  const listening = cases.filter(restsOnListener)
+  const asking = cases.filter((c) => c.question)
   const refused = cases.filter(isRefused)
-  const meshed = cases.filter((c) => !isRefused(c) && (c.traffic === 'mesh-to-mesh' || c.traffic === 'plain-to-mesh'))
+  const meshed = cases.filter((c) => !isRefused(c) && !restsOnListener(c) && !c.question)
   const phases: Phase[] = [
     { title: 'requests without a policy', policies: 'none', steps: cases.filter((c) => c.policy === 'none').map(main) },
     { title: 'requests with the policies of the cases', policies: 'as the cases say', steps: guarded.map(main) },
@@ -29,6 +31,7 @@ export function phasesOf(cases: readonly Case[]): Phase[] {
     { title: 'controls with policies that deny everything', policies: 'deny everything', steps: meshed.map(negative) },
     // Not before: a tunnel that is open already would be no new one for the case.
     { title: 'controls of what is refused', policies: 'none', steps: refused.map(negative) },
+    { title: 'controls with a name that nobody has', policies: 'none', steps: asking.map(negative) },
     { title: 'controls with a server that does not listen', policies: 'none', steps: listening.map(negative) },
   ]
   return phases.filter((p) => p.steps.length > 0)

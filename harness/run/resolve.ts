@@ -5,6 +5,7 @@ import type { Topology } from '../../clusters/topology.ts'
 import type { TopologyRecord } from '../evidence/topology-record.ts'
 
 const REDIRECTION = 'ambient.istio.io/redirection'
+const DNS_CAPTURE = 'ambient.istio.io/dns-capture'
 
 /** Who is there now: the topology's pods and services with their addresses, and the ztunnels, as the API has them. */
 export async function resolveTopology(handle: ClusterHandle, topology: Topology): Promise<TopologyRecord> {
@@ -12,14 +13,16 @@ export async function resolveTopology(handle: ClusterHandle, topology: Topology)
   config.loadFromFile(handle.kubeconfig)
   const api = config.makeApiClient(CoreV1Api)
   const namespaces = Object.keys(topology.namespaces)
-  const [pods, services, proxies] = await Promise.all([
+  const [pods, services, proxies, resolver] = await Promise.all([
     Promise.all(namespaces.map((namespace) => api.listNamespacedPod({ namespace }))),
     Promise.all(namespaces.map((namespace) => api.listNamespacedService({ namespace }))),
     api.listNamespacedPod({ namespace: 'istio-system', labelSelector: 'app=ztunnel' }),
+    api.readNamespacedService({ namespace: 'kube-system', name: 'kube-dns' }),
   ])
   const found = new Map(pods.flatMap((list) => list.items).map((pod) => [keyOf(pod), pod]))
   return {
     name: topology.name,
+    ...(resolver.spec?.clusterIP ? { resolver: resolver.spec.clusterIP } : {}),
     nodes: handle.nodes.map(({ name, address }) => ({ name, address })),
     pods: topology.pods.map((wanted) => {
       const pod = found.get(`${wanted.namespace}/${wanted.name}`)
@@ -35,6 +38,7 @@ export async function resolveTopology(handle: ClusterHandle, topology: Topology)
         serviceAccount: serviceAccountOf(wanted),
         ...(wanted.labels['networking.istio.io/tunnel'] === 'http' ? { tunnel: true } : {}),
         enrolled: pod.metadata.annotations?.[REDIRECTION] === 'enabled',
+        ...(wanted.annotations[DNS_CAPTURE] === 'false' ? { dnsUncaptured: true } : {}),
       }
     }),
     services: topology.services.map((wanted) => {

@@ -20,6 +20,8 @@ export const attemptSchema = z.object({
     protocol: z.enum(['http', 'http2', 'tcp', 'udp', 'dns']),
     host: z.string(),
     port: z.number(),
+    resolver: z.string().optional(),
+    question: z.object({ name: z.string(), transport: z.enum(['udp', 'tcp']) }).optional(),
     exchange: z.enum(['echo', 'client-half-close', 'server-half-close', 'server-first', 'bulk']).optional(),
   }),
   /** Negative controls: what was taken away. */
@@ -29,6 +31,11 @@ export const attemptSchema = z.object({
     status: z.number().optional(),
     /** The token came back in the answer. */
     echoed: z.boolean(),
+    /** What a name server answered. */
+    answer: z.object({ from: z.string(), localPort: z.number(), code: z.string(), addresses: z.array(z.string()) }).optional(),
+    /** Of a bulk exchange: what the client sent, and what it got. */
+    sent: z.object({ bytes: z.number(), sha256: z.string() }).optional(),
+    received: z.object({ bytes: z.number(), sha256: z.string() }).optional(),
     localAddress: z.string().optional(),
     localPort: z.number().optional(),
     error: z.object({ code: z.string(), message: z.string(), phase: z.string() }).optional(),

@@ -109,7 +109,7 @@ export interface DnsAnswer {
   /** `NOERROR`, `NXDOMAIN` … */
   readonly code: string
   /** A records, sorted. */
-  readonly addresses: readonly string[]
+  readonly addresses: string[]
 }
 
 /** Bytes of one direction of a connection, and their SHA-256 in hex. */

@@ -5,7 +5,8 @@ export const traceTable = 'everyhop'
 export const markerPort = 9
 
 /**
- * The rules that choose what is traced, as text for `nft -f -`: SYN and SYN-ACK, the first data packet of each direction of a connection, and marker datagrams.
+ * The rules that choose what is traced, as text for `nft -f -`: SYN and SYN-ACK, the first data packet of each direction of a connection, the first datagram of each
+ * direction of a UDP flow (again after five seconds), and marker datagrams.
  * They sit at priority -400, before raw, conntrack and all other rules, so the first line of a walk shows the packet as it came. `ct state` means nothing that early, so first data is "PSH, and
  * this direction's addresses and ports are not in the set yet"; a SYN takes them out again, because ports are used anew. A packet stays traced while it runs over lo, not when it crosses a veth.
  * Newlines before each brace: nft 1.0.6 wants them. Fails as a whole, changing nothing, when the tables are there already (a killed predecessor's): removeTraceRules() first.
@@ -27,6 +28,7 @@ export function spareRules(clients: readonly string[]): string {
 
 function table(family: 'ip' | 'ip6', address: string): string {
   const flow = `${family} saddr . tcp sport . ${family} daddr . tcp dport`
+  const datagrams = `${family} saddr . udp sport . ${family} daddr . udp dport`
   const marker = family === 'ip' ? `\n    ip daddr 127.0.0.1 udp dport ${markerPort} meta nftrace set 1` : ''
   return `table ${family} ${traceTable} {
   set seen {
@@ -34,6 +36,12 @@ function table(family: 'ip' | 'ip6', address: string): string {
     size 65535
     flags dynamic,timeout
     timeout 30m
+  }
+  set asked {
+    type ${address} . inet_service . ${address} . inet_service
+    size 65535
+    flags dynamic,timeout
+    timeout 5s
   }
   set spared {
     type ${address}
@@ -43,7 +51,8 @@ function table(family: 'ip' | 'ip6', address: string): string {
     ${family} daddr @spared return
     tcp flags & (syn | rst) == syn meta nftrace set 1
     tcp flags & (syn | rst) == syn delete @seen { ${flow} }
-    tcp flags & (psh | rst) == psh ${flow} != @seen meta nftrace set 1 add @seen { ${flow} }${marker}
+    tcp flags & (psh | rst) == psh ${flow} != @seen meta nftrace set 1 add @seen { ${flow} }
+    ${datagrams} != @asked meta nftrace set 1 add @asked { ${datagrams} }${marker}
   }
   chain prerouting {
     type filter hook prerouting priority -400; policy accept;

@@ -19,5 +19,24 @@ export function protocolCells(mode: string): Case[] {
     cell(mode, across, 'server-first', { ...through, exchange: 'server-first', quick: true }),
     cell(mode, entering, 'client-half-close', { exchange: 'client-half-close', quick: false }),
     cell(mode, entering, 'server-first', { exchange: 'server-first', quick: false }),
+    { ...cell(mode, { ...across, protocol: 'udp' }), quick: true },
+    cell(mode, { traffic: 'mesh-to-plain', placement: 'same-node', address: 'pod-ip', protocol: 'udp' }),
+    { ...cell(mode, { ...across, address: 'headless', protocol: 'http' }), ...through, quick: true },
+    { ...cell(mode, { ...across, placement: 'same-node', address: 'service-name', protocol: 'http' }), ...through },
+    { ...cell(mode, { traffic: 'self', placement: 'same-node', address: 'cluster-ip', protocol: 'http' }), quick: true },
+    cell(mode, { traffic: 'self', placement: 'same-node', address: 'pod-ip', protocol: 'http' }),
+    ...questionCells(mode),
+  ]
+}
+
+/** Questions to the cluster's name server. */
+function questionCells(mode: string): Case[] {
+  const asked = { traffic: 'mesh-to-dns', placement: 'same-node', address: 'cluster-ip', protocol: 'dns' } as const
+  const ofMesh = { name: 'of the mesh', transport: 'udp', captured: true } as const
+  return [
+    cell(mode, asked, 'mesh-name', { question: ofMesh }),
+    cell(mode, asked, 'mesh-name-tcp', { question: { ...ofMesh, transport: 'tcp' }, quick: false }),
+    cell(mode, asked, 'other-name', { question: { ...ofMesh, name: 'of no service' } }),
+    cell(mode, asked, 'uncaptured', { question: { ...ofMesh, captured: false } }),
   ]
 }

@@ -3,8 +3,11 @@ import { type Binding, type Device, flow, type Outcome, type Path } from '../pat
 import type { BoundCase } from '../place.ts'
 import { appToZtunnel } from './legs/app-ztunnel.ts'
 import { clientRefusedInClear, clientToOwnPort, clientToZtunnel } from './legs/client-ztunnel.ts'
+import { questionOverTcp, questionToZtunnel, questionUncaptured, ztunnelToNameServer } from './legs/dns.ts'
 import { forgedToZtunnel, ztunnelToImpostor } from './legs/forged.ts'
 import { nodeToApp } from './legs/node-app.ts'
+import { appToItself, ztunnelToItself } from './legs/self.ts'
+import { udpUncaptured } from './legs/udp.ts'
 import { ztunnelToApp } from './legs/ztunnel-app.ts'
 import { passedThrough } from './legs/ztunnel-server.ts'
 import { ztunnelToZtunnel } from './legs/ztunnel-ztunnel.ts'
@@ -14,15 +17,21 @@ import { releaseOf } from './releases.ts'
 export function path(c: BoundCase): Path {
   const release = releaseOf(c.case.release)
   const refused = c.case.policy === 'deny'
+  if (c.case.protocol === 'udp') return { legs: [udpUncaptured(c)], bindings: { client: { from: 'client' } }, outcome: 'served' }
   switch (c.case.traffic) {
     case 'mesh-to-mesh':
       return {
         legs: [
+          ...(c.name === undefined ? [] : [questionToZtunnel(c)]),
           appToZtunnel(c, release, refused),
           ztunnelToZtunnel(c, release, refused ? 'refused by policy' : 'carried'),
           ...(refused ? [] : [ztunnelToApp(c, release)]),
         ],
-        bindings: { ...meshBindings(c), ...(refused ? {} : { served: dialledPort(c, loopback(c.server)) }) },
+        bindings: {
+          ...meshBindings(c),
+          ...(c.name === undefined ? {} : { question: { from: 'question' } }),
+          ...(refused ? {} : { served: dialledPort(c, loopback(c.server)) }),
+        },
         outcome: refused ? 'closed' : 'served',
       }
     case 'mesh-to-plain':
@@ -58,9 +67,40 @@ export function path(c: BoundCase): Path {
       }
     case 'forged':
       return { legs: [forgedToZtunnel(c, release)], bindings: { hbone: { from: 'client' } }, outcome: forgedOutcome(c) }
+    case 'self':
+      if (c.case.address === 'pod-ip')
+        return { legs: [appToItself(c, release)], bindings: { client: { from: 'client' } }, outcome: 'served' }
+      return {
+        legs: [appToZtunnel(c, release), ztunnelToItself(c, release), ztunnelToApp(c, release)],
+        bindings: {
+          client: { from: 'client' },
+          turned: turnedPort(c),
+          hbone: { from: 'packet', ...loopback(c.client), source: c.client.ip, to: `${c.server.ip}:15008` },
+          served: dialledPort(c, loopback(c.server)),
+        },
+        outcome: 'served',
+      }
+    case 'mesh-to-dns':
+      return questionPath(c)
     case 'mesh-to-impostor':
       return { legs: [appToZtunnel(c, release, true), ztunnelToImpostor(c)], bindings: meshBindings(c), outcome: 'closed' }
   }
+}
+
+/** A question of the app: to ztunnel, which passes on what it does not know, or by itself to the name server. */
+function questionPath(c: BoundCase): Path {
+  const outcome = 'resolved'
+  const { name, transport, captured } = c.case.question!
+  const translated = (port: string): Record<string, Binding> => {
+    const at = { node: c.client.node, netns: 'node', orig: flow(`${c.client.ip}:$${port}`, c.destination) }
+    return { asker: { from: 'translation', ...at, side: 'asker' }, asked: { from: 'translation', ...at, side: 'asked' } }
+  }
+  const question = { from: 'question' } as const
+  if (!captured) return { legs: [questionUncaptured(c)], bindings: { question, ...translated('question') }, outcome }
+  if (transport === 'tcp') return { legs: [questionOverTcp(c)], bindings: { client: { from: 'client' }, turned: turnedPort(c) }, outcome }
+  if (name === 'of the mesh') return { legs: [questionToZtunnel(c)], bindings: { question }, outcome }
+  const forward: Binding = { from: 'packet', ...eth0(c.client), source: c.client.ip, to: c.destination }
+  return { legs: [questionToZtunnel(c), ztunnelToNameServer(c)], bindings: { question, forward, ...translated('forward') }, outcome }
 }
 
 /** In the handshake a peer is told nothing; later its CONNECT is answered (facts 4.2 responses). */

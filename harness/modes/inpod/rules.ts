@@ -10,4 +10,14 @@ export const markConnection = { rule: '-A ISTIO_PRERT -m mark --mark 0x539/0xfff
 export const restoreMark = {
   rule: '-A ISTIO_OUTPUT -m connmark --mark 0x111/0xfff -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff',
 }
+/** Only where DNS capture is on. */
+export const redirectQuestion = {
+  rule: '-A ISTIO_OUTPUT ! -o lo -p udp -m mark ! --mark 0x539/0xfff -m udp --dport 53 -j REDIRECT --to-ports 15053',
+}
+export const redirectQuestionTcp = {
+  rule: '-A ISTIO_OUTPUT ! -d 127.0.0.1/32 -p tcp -m tcp --dport 53 -m mark ! --mark 0x539/0xfff -j REDIRECT --to-ports 15053',
+}
+export const zoneOut = { rule: '-A ISTIO_OUTPUT -p udp -m mark --mark 0x539/0xfff -m udp --dport 53 -j CT --zone 1' }
+export const zoneIn = { rule: '-A ISTIO_PRERT -p udp -m mark ! --mark 0x539/0xfff -m udp --sport 53 -j CT --zone 1' }
+
 export const untouched = { policy: 'accept' } as const

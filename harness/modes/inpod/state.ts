@@ -43,14 +43,14 @@ const localRoute = { ip: 'local default dev lo table 100', ip6: 'local default d
 const listeners = ['*:15001', '*:15006', '*:15008', '127.0.0.1:15053', '[::1]:15053']
 const PROXY_MARK = 0x539
 
-/** In-pod redirection, release `today`, DNS capture on. */
+/** In-pod redirection, release `today`, DNS capture on but where a pod opted out. */
 export const audit: Audit = (observations, topology, snapshot) => {
   const here = observations.filter((o) => 'snapshot' in o && o.snapshot === snapshot)
   const at = (node: string, netns: string) => here.filter((o) => o.node === node && o.netns === netns)
   return [
     ...topology.pods
       .filter((p) => p.enrolled)
-      .flatMap((p) => podDrift(at(p.node, `${p.namespace}.${p.name}`), `${p.node}/${p.namespace}.${p.name}`)),
+      .flatMap((p) => podDrift(at(p.node, `${p.namespace}.${p.name}`), `${p.node}/${p.namespace}.${p.name}`, p.dnsUncaptured !== true)),
     ...topology.nodes.flatMap((n) =>
       nodeDrift(
         at(n.name, 'node'),
@@ -61,10 +61,14 @@ export const audit: Audit = (observations, topology, snapshot) => {
   ]
 }
 
-function podDrift(state: readonly Observation[], where: string): Drift[] {
+/** Without DNS capture there is no raw table, and nat has no rule for port 53. */
+const isForDns = (place: string, rule = '') => place.startsWith('raw ') || rule.includes('--dport 53 ')
+
+function podDrift(state: readonly Observation[], where: string, dns: boolean): Drift[] {
   const drift: Drift[] = []
   for (const family of ['ip', 'ip6'] as const) {
-    for (const [place, expected] of Object.entries(podRules[family])) {
+    for (const [place, all] of Object.entries(podRules[family])) {
+      const expected = dns ? all : all.filter((rule) => !isForDns(place, rule))
       const [table, chain] = place.split(' ')
       const seen = state
         .filter((o) => o.kind === 'rule' && o.family === family && o.table === table && o.chain === chain)

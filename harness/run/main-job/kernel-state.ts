@@ -58,10 +58,13 @@ export function kernelStateClaims(job: () => MainJob): void {
   const enrolled = () => topology().pods.filter((p) => p.enrolled)
   const at = (label: string, node: string, netns: string, file: string) =>
     readFileSync(join(job().bundle, 'snapshots', label, node, netns, file), 'utf8')
-  const ofPods = (file: string) =>
-    enrolled().flatMap((p) =>
-      ['before', 'after'].map((label) => [`${label} ${p.name}`, at(label, p.node, `${p.namespace}.${p.name}`, file)] as const),
-    )
+  type Pod = TopologyRecord['pods'][number]
+  const ofPods = (file: string, which: (pod: Pod) => boolean = () => true) =>
+    enrolled()
+      .filter(which)
+      .flatMap((p) =>
+        ['before', 'after'].map((label) => [`${label} ${p.name}`, at(label, p.node, `${p.namespace}.${p.name}`, file)] as const),
+      )
   const ofNodes = (file: string) =>
     topology().nodes.flatMap((n) =>
       ['before', 'after'].map((label) => [`${label} ${n.name}`, at(label, n.name, 'node', file), n.name] as const),
@@ -77,7 +80,18 @@ export function kernelStateClaims(job: () => MainJob): void {
   test.for(['iptables-save.txt', 'ip6tables-save.txt'])('%s of every enrolled pod: table for table, chain for chain, in order', (file) => {
     const expected = ruleDump(golden(`pod-${file}`))
     expect(expected.filter((line) => line.startsWith('-A')).length).toBe(18)
-    for (const [pod, text] of ofPods(file)) expect(ruleDump(text), pod).toEqual(expected)
+    for (const [pod, text] of ofPods(file, (p) => !p.dnsUncaptured)) expect(ruleDump(text), pod).toEqual(expected)
+    // One that opted out of DNS capture has no raw table, and no rule for port 53.
+    const raw = expected.slice(expected.indexOf('*raw'), expected.indexOf('COMMIT', expected.indexOf('*raw')) + 1)
+    expect(raw.length).toBeGreaterThan(5)
+    const without = expected
+      .join('\n')
+      .replace(`${raw.join('\n')}\n`, '')
+      .split('\n')
+      .filter((line) => !line.includes('--dport 53 '))
+    const optedOut = ofPods(file, (p) => p.dnsUncaptured === true)
+    expect(optedOut.length).toBeGreaterThan(0)
+    for (const [pod, text] of optedOut) expect(ruleDump(text), pod).toEqual(without)
   })
 
   test('policy routing of every enrolled pod, both families', () => {
