@@ -27,6 +27,10 @@ function words(p: Proof): string {
       return `the token is ${p.row === 'clear' ? 'readable' : 'not readable'} at ${at}${p.backward ? ', both ways' : ''}`
     case 'route':
       return `rule "${p.rule}" and route "${p.route}" in ${at}`
+    case 'order':
+      return `${p.order.replaceAll('-', ' ')} at ${at}`
+    case 'silence':
+      return `ztunnel on the node of ${at} tells of nothing from ${p.end}`
     default:
       return JSON.stringify(p)
   }

@@ -112,7 +112,11 @@ export interface ServedObservation extends Base {
   readonly protocol: 'http' | 'http2' | 'tcp' | 'udp'
   readonly peer: Endpoint
   readonly local: Endpoint
+  /** Its first bytes. */
   readonly body: string
+  /** Of all of it. */
+  readonly bytes?: number | undefined
+  readonly sha256?: string | undefined
 }
 
 /** A listening TCP or bound UDP socket in a snapshot. */
@@ -164,6 +168,8 @@ export interface LossObservation extends Base {
   readonly t: number
   readonly stream: 'packets' | 'traces' | 'conntrack' | 'sockets' | 'logs'
   readonly lost: number
+  /** Packets that were not written whole: those in the middle of long connections, and the bytes that they lack. */
+  readonly truncated?: { readonly packets: number; readonly bytes: number } | undefined
 }
 
 export type Observation =

@@ -16,6 +16,13 @@ const legs: Readonly<Record<string, string>> = {
     "Where the client's ztunnel expects the server's, somebody listens who shows another identity. ztunnel must see that in the handshake and send nothing of the request.",
   'node-app':
     'The node itself asks, as the kubelet does when it probes whether an app is healthy. That must pass the mesh by: the node gives its probes an address of their own, and the pod lets that address through to the app.',
+  'app-dns':
+    'The app asks for the address that belongs to a name. A pod of the mesh has such questions turned to ztunnel, which knows the names of the mesh; a pod that opted out asks the name server of the cluster by itself.',
+  'ztunnel-dns':
+    "ztunnel does not know this name, so it asks the cluster's name server, from inside the app's pod and with the pod's address, as the app would have done.",
+  'app-app':
+    "The pod calls its own address. That is nobody else's business: the connection stays in the pod, and ztunnel has no part in it.",
+  'client-server': 'UDP is not carried by the mesh: datagrams go from pod to pod as if there were none.',
 }
 
 const hops: Readonly<Record<string, string>> = {
@@ -45,6 +52,7 @@ const hops: Readonly<Record<string, string>> = {
   'is turned to ztunnel': "A firewall rule sends what comes into the pod, and is no tunnel, to ztunnel's port 15006.",
   'reaches ztunnel': 'ztunnel has the connection and tells of it.',
   'keeps the order of the exchange': 'Who speaks first, and who ends first, is the same on both sides of the mesh.',
+  'carries every byte': 'All bytes are counted, each way, from the first to the end, by the numbers that TCP gives them.',
   'is refused in the handshake': 'The certificate is not believed, so the TLS handshake ends before a request can be asked.',
   'is given up by the client side': "The client's ztunnel says that it gives the connection up, and why.",
   'is refused as a call to itself': 'ztunnel refuses a connection that is addressed to its own port: it would call itself for ever.',
@@ -53,12 +61,25 @@ const hops: Readonly<Record<string, string>> = {
   'passes by ztunnel': 'A rule lets the probe address through before any other could turn it.',
   'is answered directly': 'The answer leaves the pod as it came, without ztunnel.',
   'comes home': 'The answer is back on the node.',
+  'comes to ztunnel': "ztunnel's listener for questions has the connection.",
+  'leaves in a zone of its own':
+    "ztunnel's question is tracked apart from the app's: both may come from the same port, and the answers must not be mixed up.",
+  'is found again in its zone': 'The answer is looked up where the question was noted.',
+  'leaves for the name server': 'The node leads the question to wherever the name server runs.',
+  'leaves the app uncaptured': 'No rule takes what the app sends.',
+  'comes to the app uncaptured': "No rule of the server's pod takes it either.",
+  'does without ztunnel': 'Neither ztunnel tells of anything from this client.',
+  'leaves ztunnel over lo': 'The tunnel leads into the same pod, so it goes over the loopback device.',
+  'comes to the HBONE listener': 'The same ztunnel, as the server of the same pod, takes it.',
+  'is left alone': 'A rule lets what runs over loopback go.',
+  'comes back over lo': 'It comes in as it went out.',
 }
 
 const checks: Readonly<Record<string, string>> = {
   'case/outcome': 'How the request ended',
   'case/sentinel': 'Nobody else could read it: the token of the request was searched for in every packet at every other place',
   'case/closed-world': 'It took no other way: its packets were looked for at every other place',
+  'case/bytes': 'What was sent is what arrived, by digest',
   'case/reused': 'It used the tunnel that was there, and opened no second one',
   'case/streams':
     'The observers were awake: a marker before and after the request came through every capture and trace, and nothing was lost',

@@ -140,6 +140,23 @@ export function closedWorldCheck(expectation: Expectation, variables: Variables,
   ])
 }
 
+/** Of many bytes: what the client sent is what the server got, and what the client got is what it had sent, by digest. */
+export function bytesCheck(expectation: Expectation, { token, result, window }: Attempt, evidence: Evidence): HopVerdict | undefined {
+  if (expectation.case.exchange !== 'bulk') return undefined
+  const served = evidence.in('served', undefined, window).find((s) => s.body.includes(token))
+  const text = (d?: { bytes?: number | undefined; sha256?: string | undefined }) =>
+    d?.sha256 ? `${d.bytes} bytes, SHA-256 ${d.sha256}` : 'nothing'
+  const same = (what: string, wanted: string, seen: string, refs: readonly string[]) => {
+    const expected = `${what}: ${wanted}`
+    return wanted === seen ? proven('digest', expected, refs) : contradicted('digest', expected, seen, refs)
+  }
+  const expected = 'the server gets what the client sent'
+  return check('bytes', 'arrives byte for byte', [
+    served ? same(expected, text(result.sent), text(served), [served.ref]) : missing('digest', expected),
+    same('the client gets back what it sent', text(result.sent), text(result.received), []),
+  ])
+}
+
 /** A reused connection must not have been opened again. */
 export function noSecondOpeningCheck(
   expectation: Expectation,

@@ -1,8 +1,9 @@
-import type { Observation, PacketObservation, TraceObservation } from '../evidence/observation.ts'
-import type { OrderProof, Outcome, PacketProof, Proof, TraceProof, Which } from '../modes/path.ts'
+import type { Observation, TraceObservation } from '../evidence/observation.ts'
+import type { Outcome, Proof, TraceProof } from '../modes/path.ts'
 import type { Attempt } from '../traffic/attempt.ts'
 import { fill, fillFlow, type Variables } from './bind.ts'
 import type { Expectation } from './expectation.ts'
+import { closingOf, FLAGS, orderOf, packetOf, restOf, SEQUENCE } from './ideal-packets.ts'
 import { protocolOf } from './proof.ts'
 
 /**
@@ -155,6 +156,9 @@ function observationsOf(proof: Proof, leg: readonly Proof[], variables: Variable
         },
       ]
     case 'token':
+      return proof.ends === undefined ? [] : restOf(proof, leg, variables, token, main)
+    case 'bytes':
+      return closingOf(proof, leg, variables, token, main)
     case 'silence':
       return []
     case 'order':
@@ -164,69 +168,6 @@ function observationsOf(proof: Proof, leg: readonly Proof[], variables: Variable
         { kind: 'policy-rule', ...at, snapshot: 'before', family: 'ip', line: proof.rule },
         { kind: 'route', ...at, snapshot: 'before', family: 'ip', line: `${proof.route} scope host` },
       ]
-  }
-}
-
-const SEQUENCE: Record<Which, number> = { syn: 1000, data: 1001, 'syn-ack': 2000, reply: 2001, datagram: 0, answer: 0 }
-const FLAGS: Record<Which, string> = { syn: 'S', 'syn-ack': 'SA', data: 'PA', reply: 'PA', datagram: '', answer: '' }
-
-function packetOf(
-  proof: PacketProof,
-  leg: readonly Proof[],
-  variables: Variables,
-  token: string,
-  t: number,
-): Omit<PacketObservation, 'ref'> {
-  const clear = leg.some(
-    (p) => p.kind === 'token' && p.row === 'clear' && p.node === proof.node && p.netns === proof.netns && p.dev === proof.dev,
-  )
-  const carries = proof.which !== 'syn' && proof.which !== 'syn-ack'
-  const payload = carries ? Buffer.from(clear ? `POST ${token}` : 'sealed') : Buffer.alloc(0)
-  const { from, to } = fillFlow(proof, variables)
-  const { node, netns, dev, direction, which } = proof
-  return {
-    kind: 'packet',
-    node,
-    netns,
-    dev,
-    direction,
-    t: t + Object.keys(SEQUENCE).indexOf(which),
-    protocol: protocolOf(which),
-    from,
-    to,
-    macFrom: '',
-    macTo: '',
-    flags: FLAGS[which],
-    seq: SEQUENCE[which],
-    ack: 0,
-    payloadLength: payload.length,
-    payload,
-  }
-}
-
-/** What an order needs besides the first packets each way: a greeting before them, or the ends of both sides, with late bytes between. */
-function orderOf(proof: OrderProof, leg: readonly Proof[], variables: Variables, token: string, main: number): object[] {
-  const { node, netns, dev, order } = proof
-  const packet = (which: 'data' | 'reply', flags: string, after: number, at: number, payload = '') => {
-    const f = which === 'data' ? proof.forward : proof.backward
-    const way = dev === 'lo' || which === 'data' ? 'in' : 'out'
-    const like = packetOf({ kind: 'packet', node, netns, dev, direction: way, which, ...f }, leg, variables, token, main)
-    return { ...like, t: main + at, flags, seq: like.seq + after, payload: Buffer.from(payload), payloadLength: payload.length }
-  }
-  const said = packetOf(
-    { kind: 'packet', node, netns, dev, direction: 'in', which: 'data', ...proof.forward },
-    leg,
-    variables,
-    token,
-    main,
-  ).payloadLength
-  switch (order) {
-    case 'server-speaks-first':
-      return [packet('reply', 'PA', -5, 0.5, 'hello')]
-    case 'client-ends-first':
-      return [packet('data', 'FA', said, 2.5), packet('reply', 'FA', said, 5)]
-    case 'server-ends-first':
-      return [packet('reply', 'FA', said, 4), packet('data', 'PA', said, 5, 'late'), packet('data', 'FA', said + 4, 6)]
   }
 }
 

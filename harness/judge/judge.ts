@@ -1,6 +1,6 @@
 import type { Attempt } from '../traffic/attempt.ts'
 import { bind } from './bind.ts'
-import { closedWorldCheck, hopVerdict, noSecondOpeningCheck, outcomeCheck, sentinelCheck } from './checks.ts'
+import { bytesCheck, closedWorldCheck, hopVerdict, noSecondOpeningCheck, outcomeCheck, sentinelCheck } from './checks.ts'
 import { controlChecks } from './controls.ts'
 import type { Evidence } from './evidence.ts'
 import type { Expectation } from './expectation.ts'
@@ -51,6 +51,7 @@ export function judgeCase(expectation: Expectation, attempts: readonly Attempt[]
     ),
     closedWorldCheck(expectation, variables, main, evidence),
     noSecondOpeningCheck(expectation, variables, main, evidence),
+    bytesCheck(expectation, main, evidence),
   ].filter((c) => c !== undefined)
   const controls = controlChecks(expectation, attempts, main, evidence)
   const checks = [outcome, ...world, ...controls]

@@ -13,6 +13,7 @@ import type {
 } from '../modes/path.ts'
 import { boundRefs, fill, fillFlow } from './bind.ts'
 import { contradicted, hex, isWhich, missing, protocolOf, proven, type Scene, sharesAnEnd } from './proof.ts'
+import { proveBytes, proveTokenAtEnds } from './prove-bytes.ts'
 import { proveOrder } from './prove-order.ts'
 import { proveTrace } from './prove-trace.ts'
 import { streamAt } from './stream.ts'
@@ -40,13 +41,15 @@ function proveAlone(proof: Proof, scene: Scene): ProofVerdict {
     case 'served':
       return proveServed(proof, scene)
     case 'token':
-      return proveToken(proof, scene)
+      return proof.ends === undefined ? proveToken(proof, scene) : proveTokenAtEnds(proof, proof.ends, scene)
     case 'route':
       return proveRoute(proof, scene)
     case 'order':
       return proveOrder(proof, scene)
     case 'silence':
       return proveSilence(proof, scene)
+    case 'bytes':
+      return proveBytes(proof, scene)
   }
 }
 

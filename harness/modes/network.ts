@@ -1,3 +1,4 @@
+import { tokenIn } from './exchange.ts'
 import { back, type Device, type Flow, type Hop, hop, type Netns, packet, type Row, requestToken, token } from './path.ts'
 import type { BoundCase, Place } from './place.ts'
 
@@ -21,7 +22,7 @@ export function across(
       packet(at, there, 'syn', f),
       packet(at, home, 'syn-ack', back(f)),
       packet(at, there, 'data', f),
-      ...(answered ? [packet(at, home, 'reply', back(f)), token(at, row, f)] : [requestToken(at, row, f)]),
+      ...(answered ? [packet(at, home, 'reply', back(f)), tokenIn(c, at, row, f)] : [requestToken(at, row, f)]),
     ]
   }
   const on = (place: Place, dev: string): Device => ({ node: place.node, netns: 'node', dev })

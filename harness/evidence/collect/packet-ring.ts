@@ -2,7 +2,7 @@ import koffi from 'koffi'
 import { AF_PACKET, c, check, int32, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW, SystemError } from '../../../images/lib/libc.ts'
 import { inNetns } from '../../../images/lib/netns.ts'
 import { watchReadable } from '../../../images/lib/poll.ts'
-import { type Program, setFilter } from './socket-filter.ts'
+import { allPackets, type Program, setFilter } from './socket-filter.ts'
 
 // include/uapi/linux/if_packet.h
 const SOL_PACKET = 263
@@ -60,7 +60,7 @@ export interface RingPacket {
 }
 
 /**
- * All packets of all interfaces of one network namespace, whole, with link-layer headers, in the order the kernel saw them: an AF_PACKET socket with a TPACKET_V3 ring
+ * All packets of all interfaces of one network namespace, whole up to 16 KiB (of larger ones the headers), with link-layer headers, in the order the kernel saw them: an AF_PACKET socket with a TPACKET_V3 ring
  * (Documentation/networking/packet_mmap.rst). Interfaces that appear later are in it from their first packet on.
  */
 export class PacketRing {
@@ -94,6 +94,7 @@ export class PacketRing {
       this.#memory = c.mmap(null, total, PROT_READ_WRITE, MAP_SHARED, fd, 0)
       if (koffi.address(this.#memory) === 0xffffffffffffffffn) throw new SystemError('mmap', koffi.errno(), 'packet ring')
       this.#bytes = Buffer.from(koffi.view(this.#memory, total))
+      setFilter(fd, allPackets())
       const address = Buffer.alloc(20)
       address.writeUInt16LE(AF_PACKET, 0)
       address.writeUInt16BE(ETH_P_ALL, 2)
@@ -140,7 +141,7 @@ export class PacketRing {
 
   /** Leaves packets out before they need room; undefined: none any more. */
   filter(program: Program | undefined): void {
-    setFilter(this.#fd, program)
+    setFilter(this.#fd, program ?? allPackets())
   }
 
   /** Packets that found no room since this was last asked. */

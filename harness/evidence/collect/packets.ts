@@ -2,6 +2,7 @@ import { frameKind } from '../frames.ts'
 import { PcapngWriter } from '../pcapng-write.ts'
 import type { Interfaces } from './interfaces.ts'
 import { LoadSearch, type Spared } from './load-search.ts'
+import { LongFlows } from './long-flows.ts'
 import { markerInPacket } from './marker.ts'
 import type { Output } from './output.ts'
 import { PacketRing, type RingPacket, type RingSize } from './packet-ring.ts'
@@ -59,6 +60,8 @@ export class Packets {
   readonly #output: Output
   readonly #onMarker: (marker: string) => void
   #search: LoadSearch | undefined
+  readonly #long: LongFlows
+  #truncated = { packets: 0, bytes: 0 }
 
   /** @param label name of the namespace in the bundle */
   constructor(
@@ -76,6 +79,7 @@ export class Packets {
     this.#file = file
     this.#output = output
     this.#onMarker = onMarker
+    this.#long = new LongFlows((packet) => this.#write(packet))
     this.#ring.watch(() => this.drain())
   }
 
@@ -85,13 +89,35 @@ export class Packets {
     this.#ring.drain(
       (packet) => {
         const dev = this.#interfaces.name(packet.ifindex)
-        if (this.#search?.take(packet, dev) !== 'read') this.#file.add(this.#netns, dev, packet)
+        if (this.#search?.take(packet, dev) !== 'read') this.#long.take(packet)
         const marker = packet.direction === 'in' ? markerInPacket(packet.data) : undefined
         if (marker !== undefined) markers.push(marker)
       },
       () => this.#file.flush(),
     )
     for (const marker of markers) this.#onMarker(marker)
+  }
+
+  #write(packet: RingPacket): void {
+    this.#file.add(this.#netns, this.#interfaces.name(packet.ifindex), packet)
+    const cut = packet.length - packet.data.length
+    if (cut <= 0) return
+    this.#truncated.packets++
+    this.#truncated.bytes += cut
+  }
+
+  /** Writes what was held back as the last of its connection, and counts each connection's bytes anew. */
+  settle(): void {
+    this.drain()
+    this.#long.settle()
+    this.#file.flush()
+  }
+
+  /** Packets that were not written whole since this was last asked, and the bytes that they lack. */
+  takeTruncated(): { readonly packets: number; readonly bytes: number } {
+    const taken = this.#truncated
+    this.#truncated = { packets: 0, bytes: 0 }
+    return taken
   }
 
   /** Leaves the packets of these flows out, or reads them without writing them down; undefined: all are written. */

@@ -11,11 +11,13 @@ const LDX_CONSTANT = 0x01
 const JUMP_IF_EQUAL = 0x15
 const RETURN = 0x06
 const TAX = 0x07
+const LD_LENGTH = 0x80
+const JUMP_IF_GREATER = 0x25
 /** Ancillary loads: the offset of a netlink attribute (A: where to look, X: its type), and of one nested in another. */
 const NLATTR = 0xfffff000 + 12
 const NLATTR_NEST = 0xfffff000 + 16
 
-type Target = 'take' | 'drop'
+type Target = 'take' | 'drop' | 'cut'
 type Instruction = readonly [code: number, k: number, ifEqual?: Target | undefined, otherwise?: Target]
 
 /** A program as the kernel takes it: eight bytes an instruction. */
@@ -34,7 +36,7 @@ const FIRST = 1
 
 /** Leaves out frames from and to these IPv4 addresses. @param clients as in 10.0.0.1 → 0x0a000001 */
 export function withoutPackets(clients: readonly number[]): Program {
-  return program([
+  return packetProgram([
     [LD_HALF, 12],
     [JUMP_IF_EQUAL, ETHERTYPE_IPV4, undefined, 'take'],
     [LD_WORD, packetSource],
@@ -43,6 +45,14 @@ export function withoutPackets(clients: readonly number[]): Program {
     ...dropIfOne(clients),
   ])
 }
+
+/** A packet with more bytes is not kept whole: that large are only those in the middle of a stream of many bytes, and a ring cannot hold them as fast as they come. */
+export const largestWhole = 16 << 10
+/** What is kept of one that is larger: all headers, up to IPv6 and TCP with all their options. */
+export const largeKept = 114
+
+/** Takes all packets. */
+export const allPackets = (): Program => packetProgram([])
 
 /** Leaves out conntrack events of connections that these addresses began. */
 export function withoutConnections(clients: readonly number[]): Program {
@@ -68,9 +78,28 @@ export function withoutSockets(clients: readonly number[]): Program {
 
 const dropIfOne = (clients: readonly number[]) => clients.map((address): Instruction => [JUMP_IF_EQUAL, address, 'drop'])
 
+const whole: Instruction = [RETURN, 0x40000]
+const nothing: Instruction = [RETURN, 0]
+
 function program(instructions: readonly Instruction[]): Program {
-  const all: readonly Instruction[] = [...instructions, [RETURN, 0x40000], [RETURN, 0]]
-  const place = { take: all.length - 2, drop: all.length - 1 }
+  const all: readonly Instruction[] = [...instructions, whole, nothing]
+  return assembled(all, { take: all.length - 2, drop: all.length - 1, cut: all.length - 1 })
+}
+
+/** The same for packets: what is taken of a large one is its beginning. */
+function packetProgram(instructions: readonly Instruction[]): Program {
+  const all: readonly Instruction[] = [
+    ...instructions,
+    [LD_LENGTH, 0],
+    [JUMP_IF_GREATER, largestWhole, 'cut'],
+    whole,
+    [RETURN, largeKept],
+    nothing,
+  ]
+  return assembled(all, { take: instructions.length, drop: all.length - 1, cut: all.length - 2 })
+}
+
+function assembled(all: readonly Instruction[], place: Readonly<Record<Target, number>>): Program {
   const bytes = Buffer.alloc(all.length * 8)
   for (const [i, [code, k, ifEqual, otherwise]] of all.entries()) {
     const distance = (target: Target | undefined) => (target === undefined ? 0 : place[target] - i - 1)

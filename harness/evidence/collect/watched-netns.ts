@@ -177,7 +177,7 @@ export class WatchedNetns {
 
   /** Hands over all that the kernel has ready now, and what was lost since the last time. */
   flush(): void {
-    this.#packets.drain()
+    this.#packets.settle()
     this.#drainTraces()
     this.#drainLegacy()
     this.#drainConntrack()
@@ -189,7 +189,11 @@ export class WatchedNetns {
       conntrack: this.#conntrack.takeLost(),
       sockets: this.#sockets.takeLost(),
     }
-    for (const [stream, count] of Object.entries(lost)) this.#output.line(frameKind.stats, { netns: this.label, stream, lost: count }, t)
+    const truncated = this.#packets.takeTruncated()
+    for (const [stream, count] of Object.entries(lost)) {
+      const cut = stream === 'packets' && truncated.packets > 0 ? { truncated } : {}
+      this.#output.line(frameKind.stats, { netns: this.label, stream, lost: count, ...cut }, t)
+    }
   }
 
   close(): void {

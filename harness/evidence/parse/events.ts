@@ -18,7 +18,12 @@ const conntrackLine = z.object({
   status: z.int().min(0),
 })
 const socketLine = z.object({ ...stamped, local: z.string(), peer: z.string(), mark: z.int().min(0), uid: z.int() })
-const statsLine = z.object({ ...stamped, stream: z.enum(['packets', 'traces', 'conntrack', 'sockets', 'logs']), lost: z.number().min(0) })
+const statsLine = z.object({
+  ...stamped,
+  stream: z.enum(['packets', 'traces', 'conntrack', 'sockets', 'logs']),
+  lost: z.number().min(0),
+  truncated: z.object({ packets: z.int().min(0), bytes: z.int().min(0) }).optional(),
+})
 const markLine = z.object({ t: z.number(), id: z.string() })
 const interfaceLine = z.object({
   ...stamped,

@@ -17,6 +17,8 @@ const served = z.object({
   peer: z.string(),
   local: z.string(),
   body: z.string(),
+  bytes: z.int().min(0).optional(),
+  sha256: z.string().optional(),
 })
 
 /**
@@ -33,8 +35,8 @@ export function parseLogs(bytes: Uint8Array, file: string, node: string, notes: 
     } else if (value.line.startsWith('{')) {
       const line = served.safeParse(tryJson(value.line))
       if (!line.success) continue
-      const { protocol, peer, local, body } = line.data
-      found.push({ kind: 'served', ...base, t: value.t, protocol, peer, local, body })
+      const { event: _, ...told } = line.data
+      found.push({ kind: 'served', ...base, t: value.t, ...told })
     }
   }
   return found

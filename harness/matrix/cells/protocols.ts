@@ -17,6 +17,7 @@ export function protocolCells(mode: string): Case[] {
     cell(mode, across, 'client-half-close', { ...through, exchange: 'client-half-close' }),
     cell(mode, across, 'server-half-close', { ...through, exchange: 'server-half-close' }),
     cell(mode, across, 'server-first', { ...through, exchange: 'server-first', quick: true }),
+    cell(mode, across, 'bulk', { ...through, exchange: 'bulk' }),
     cell(mode, entering, 'client-half-close', { exchange: 'client-half-close', quick: false }),
     cell(mode, entering, 'server-first', { exchange: 'server-first', quick: false }),
     { ...cell(mode, { ...across, protocol: 'udp' }), quick: true },

@@ -1,6 +1,6 @@
-import { exchanged } from '../../exchange.ts'
+import { exchanged, tokenIn } from '../../exchange.ts'
 import { loopback, netns } from '../../network.ts'
-import { back, conntrack, flow, hop, type Leg, leg, packet, requestToken, socket, token, trace } from '../../path.ts'
+import { back, conntrack, flow, hop, type Leg, leg, packet, requestToken, socket, trace } from '../../path.ts'
 import type { BoundCase } from '../../place.ts'
 import type { Release } from '../releases.ts'
 import { markConnection, PROXY_MARK, REPLY_MARK, redirectOut, restoreMark } from '../rules.ts'
@@ -30,7 +30,7 @@ export function appToZtunnel(c: BoundCase, { entry }: Release, refused = false):
       trace(app, 'data', asked, 'mangle OUTPUT ISTIO_OUTPUT', restoreMark, REPLY_MARK),
       packet(lo, 'out', 'data', turned),
       packet(lo, 'in', 'data', turned),
-      ...(refused ? [requestToken(lo, 'clear', turned)] : [packet(lo, 'in', 'reply', answer), token(lo, 'clear', turned, answer)]),
+      ...(refused ? [requestToken(lo, 'clear', turned)] : [packet(lo, 'in', 'reply', answer), tokenIn(c, lo, 'clear', turned, answer)]),
     ),
     ...exchanged(c, lo, turned, answer),
   ])

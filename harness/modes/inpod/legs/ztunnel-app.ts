@@ -1,6 +1,6 @@
-import { exchanged } from '../../exchange.ts'
+import { exchanged, tokenIn } from '../../exchange.ts'
 import { loopback, netns } from '../../network.ts'
-import { back, conntrack, flow, hop, type Leg, leg, packet, route, served, socket, token, trace } from '../../path.ts'
+import { back, conntrack, flow, hop, type Leg, leg, packet, route, served, socket, trace } from '../../path.ts'
 import type { BoundCase } from '../../place.ts'
 import type { Release } from '../releases.ts'
 import { acceptLoopback, markConnection, PROXY_MARK, REPLY_MARK, restoreMark } from '../rules.ts'
@@ -41,7 +41,7 @@ export function ztunnelToApp(c: BoundCase, { entry }: Release): Leg {
       trace(pod, 'data', inside, 'mangle OUTPUT ISTIO_OUTPUT', restoreMark, REPLY_MARK),
       packet(lo, 'in', 'data', inside),
       packet(lo, 'in', 'reply', answer),
-      token(lo, 'clear', inside),
+      tokenIn(c, lo, 'clear', inside),
       socket(pod, inside.from, inside.to, PROXY_MARK),
     ),
     ...exchanged(c, lo, inside),

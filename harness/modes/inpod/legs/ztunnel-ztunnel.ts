@@ -1,3 +1,4 @@
+import { counted } from '../../exchange.ts'
 import { across, netns } from '../../network.ts'
 import { flow, hop, type Leg, leg, log, trace } from '../../path.ts'
 import type { BoundCase } from '../../place.ts'
@@ -24,8 +25,8 @@ export function ztunnelToZtunnel(c: BoundCase, { entry }: Release, ending: Endin
   }
   const ends = {
     carried: [
-      hop('is terminated with both identities', to, log(to, 'connection complete', inbound, ['error'])),
-      hop('is told by the client side', from, log(from, 'connection complete', outbound, ['error'])),
+      hop('is terminated with both identities', to, log(to, 'connection complete', { ...inbound, ...counted(c) }, ['error'])),
+      hop('is told by the client side', from, log(from, 'connection complete', { ...outbound, ...counted(c) }, ['error'])),
     ],
     'refused by policy': [
       hop(
