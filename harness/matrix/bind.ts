@@ -85,7 +85,7 @@ export function bindCases(
 const hasPolicy = (c: Case) => c.policy === 'allow' || c.policy === 'deny'
 
 /** Whether a case needs a tunnel that is new. */
-const needsNewTunnel = (c: Case) => c.traffic === 'mesh-to-mesh' && c.connection === 'new'
+const needsNewTunnel = (c: Case) => c.traffic === 'mesh-to-mesh' && c.connection === 'new' && c.protocol !== 'udp'
 
 /** What is dialled instead of an address. */
 function nameOf({ address }: Case, server: Participant): Pick<BoundCase, 'name'> {

@@ -27,6 +27,7 @@ const participants = ['one', 'two'].flatMap((node, n) =>
         app,
         enrolled,
         impostor: false,
+        dnsUncaptured: false,
         principal: `cluster.local/ns/demo/sa/${name}`,
         name,
         namespace: 'demo',
@@ -65,6 +66,7 @@ export function exampleRun(): Judged {
     casesOf('inpod').filter((c) => names.includes(c.id)),
     participants,
     ports as Parameters<typeof bindCases>[2],
+    '10.96.0.10',
   )
   const runs = bound.map((b, index) => {
     const expectation: Expectation = { ...b, index, path: modeOf('inpod').path(b), decisive: 'a listening server' }
