@@ -5,6 +5,7 @@ import { image } from './manifests/names.ts'
 export const meshImages: readonly Image[] = [
   { name: image.cni, source: 'images/cni', entry: 'agent/main.ts' },
   { name: image.ztunnel, source: 'images/ztunnel', entry: 'main.ts' },
+  { name: image.discovery, source: 'images/discovery', entry: 'main.ts' },
 ]
 
 /** What the apps' images are made of. */

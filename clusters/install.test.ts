@@ -66,7 +66,7 @@ test('a mesh whose agent crashes is given up with its last words and the fix; me
   )
   expect(failure).toBeInstanceOf(InstallError)
   expect(failure.message).toMatch(
-    /^the mesh \(istio-cni-node, ztunnel\) did not come up: pod istio-system\/istio-cni-node-\w+: container install-cni crashed \d+ times/,
+    /^the mesh \(istiod, ztunnel, istio-cni-node\) did not come up: pod istio-system\/istio-cni-node-\w+: container install-cni crashed \d+ times/,
   )
   expect(failure.message).toContain('    | this agent cannot go on')
   expect(failure.message).toMatch(/ {2}fix: the container's program ends by itself/)

@@ -1,12 +1,10 @@
-import { generateCa } from '../images/lib/ca.ts'
 import { ApiClient, accessOf } from './api-client.ts'
 import type { Cluster } from './cluster.ts'
 import { appImages, meshImages } from './images.ts'
 import type { KubernetesObject, Pod } from './kubernetes.ts'
-import { redirectionAnnotation } from './local-xds.ts'
 import { appManifests } from './manifests/apps.ts'
 import { type MeshOptions, meshManifests } from './manifests/mesh.ts'
-import { caSecret, meshNamespace } from './manifests/names.ts'
+import { meshNamespace, rootConfigMap } from './manifests/names.ts'
 import { fatalReason, podTrouble } from './pod-trouble.ts'
 import type { Topology } from './topology.ts'
 
@@ -20,32 +18,42 @@ export class InstallError extends Error {
   override name = 'InstallError'
 }
 
-/** Installs the mesh, with a new CA, and waits until each of its DaemonSets is rolled out. @throws InstallError, ApplyError */
+/** What the agent writes at a pod that it redirects. */
+const redirectionAnnotation = 'ambient.istio.io/redirection'
+
+/** Installs the mesh and waits until its control plane is there and each of its DaemonSets is rolled out. @throws InstallError, ApplyError */
 export async function installMesh(cluster: Cluster, options: MeshOptions & WaitOptions): Promise<void> {
   const objects = meshManifests(options)
-  const [, ca] = await Promise.all([cluster.loadImages(meshImages), generateCa()])
-  const secret = {
-    apiVersion: 'v1',
-    kind: 'Secret',
-    metadata: { name: caSecret, namespace: meshNamespace },
-    type: 'Opaque',
-    data: Object.fromEntries(Object.entries(ca).map(([key, pem]) => [key, Buffer.from(pem).toString('base64')])),
-  }
-  const [namespace, ...rest] = objects as [KubernetesObject, ...KubernetesObject[]]
-  await cluster.apply([namespace, secret, ...rest])
-  const wanted = objects.filter((o) => o.kind === 'DaemonSet').map((o) => o.metadata.name)
+  await cluster.loadImages(meshImages)
+  await cluster.apply(objects)
+  const named = (kind: string) => objects.filter((o) => o.kind === kind).map((o) => o.metadata.name)
+  const [sets, deployments] = [named('DaemonSet'), named('Deployment')]
   await withApi(cluster, async (api) => {
-    const rolledOut = (sets: KubernetesObject[]) =>
-      wanted.every((name) => sets.some((set) => set.metadata.name === name && isRolledOut(set, cluster.nodes.length))) || undefined
+    const all = (names: string[], isDone: (object: KubernetesObject) => boolean) => (found: KubernetesObject[]) =>
+      names.every((name) => found.some((object) => object.metadata.name === name && isDone(object))) || undefined
+    const apps = `/apis/apps/v1/namespaces/${meshNamespace}`
     const over = new AbortController()
     try {
       await Promise.race([
-        api.until(`/apis/apps/v1/namespaces/${meshNamespace}/daemonsets`, rolledOut, { ...options, signal: over.signal }),
+        Promise.all([
+          api.until(
+            `${apps}/daemonsets`,
+            all(sets, (set) => isRolledOut(set, cluster.nodes.length)),
+            { ...options, signal: over.signal },
+          ),
+          api.until(`${apps}/deployments`, all(deployments, isAvailable), { ...options, signal: over.signal }),
+        ]),
         // Ends only by an error: a pod that no waiting mends.
         api.until<true>(`/api/v1/namespaces/${meshNamespace}/pods`, refuseFatal, { timeoutMs: 2 ** 31 - 1, signal: over.signal }),
       ])
     } catch (error) {
-      throw await explained(api, `the mesh (${wanted.join(', ')})`, meshNamespace, (pod) => !isReady(pod), error as Error)
+      throw await explained(
+        api,
+        `the mesh (${[...deployments, ...sets].join(', ')})`,
+        meshNamespace,
+        (pod) => !isReady(pod),
+        error as Error,
+      )
     } finally {
       over.abort()
     }
@@ -107,16 +115,23 @@ export async function restartDaemonSet(cluster: Cluster, name: string, options: 
   })
 }
 
-/** Removes the mesh: the DaemonSets first, while their service accounts still stand, so that the agents clean up after themselves. */
+/** Removes the mesh: the DaemonSets first, while control plane and service accounts still stand, so that the agents clean up after themselves. */
 export async function uninstallMesh(cluster: Cluster, options: MeshOptions): Promise<void> {
   const objects = meshManifests(options)
   const sets = objects.filter((o) => o.kind === 'DaemonSet')
   await cluster.delete(sets)
   await withApi(cluster, async (api) => {
     // A DaemonSet's pods end after it; they are what cleans up.
+    const isOfSet = (pod: KubernetesObject) =>
+      (pod.metadata.ownerReferences as { kind: string }[] | undefined)?.some((o) => o.kind === 'DaemonSet')
+    await api.until(`/api/v1/namespaces/${meshNamespace}/pods`, (pods) => !pods.some(isOfSet) || undefined)
+    await cluster.delete(objects.filter((o) => o.kind === 'Deployment'))
+    // While it stands, the control plane would publish its root again.
     await api.until(`/api/v1/namespaces/${meshNamespace}/pods`, (pods) => pods.length === 0 || undefined)
+    const { items } = await api.list(`/api/v1/configmaps?fieldSelector=metadata.name%3D${rootConfigMap}`)
+    await cluster.delete(items.map((o) => ({ ...o, apiVersion: 'v1', kind: 'ConfigMap' })))
   })
-  await cluster.delete(objects.filter((o) => o.kind !== 'DaemonSet').reverse())
+  await cluster.delete(objects.filter((o) => o.kind !== 'DaemonSet' && o.kind !== 'Deployment').reverse())
 }
 
 function isReady(pod: Pod): boolean {
@@ -144,6 +159,17 @@ function isRolledOut(set: KubernetesObject, nodes: number): boolean {
     status.updatedNumberScheduled === desired &&
     status.numberAvailable === desired &&
     status.currentNumberScheduled === desired
+  )
+}
+
+function isAvailable(deployment: KubernetesObject): boolean {
+  const status = (deployment.status ?? {}) as Record<string, number | undefined>
+  const { replicas = 1 } = (deployment.spec ?? {}) as { replicas?: number }
+  return (
+    (status.observedGeneration ?? 0) >= Number(deployment.metadata.generation ?? 0) &&
+    status.updatedReplicas === replicas &&
+    status.availableReplicas === replicas &&
+    status.replicas === replicas
   )
 }
 

@@ -7,7 +7,7 @@ import { compileCache, pinnedNode, repository } from './node/root.ts'
 
 /** What the images are made of, without their entry points (which would run) and tests. */
 const sources = () =>
-  globSync('images/{cni,ztunnel,sleep,httpbin,lib}/**/*.ts', {
+  globSync('images/{cni,ztunnel,discovery,sleep,httpbin,lib}/**/*.ts', {
     cwd: repository,
     exclude: ['**/*.test.ts', '**/main.ts', '**/testing/**', '**/testbed/**', '**/fixtures/**'],
   }).sort()

@@ -15,7 +15,6 @@ import { type KubeProxy, startKubeProxy } from './kube-proxy.ts'
 import { type Kubelet, startKubelet } from './kubelet/kubelet.ts'
 import type { ImageTable } from './kubelet/start-container.ts'
 import { storeApi } from './kubelet/store-api.ts'
-import { startLocalXds } from './local-xds.ts'
 import { type Fabric, fabricAddress, startFabric } from './node/fabric.ts'
 import { type LabNode, startNode } from './node/node.ts'
 import { nodeFlags, pinnedNode, repository } from './node/root.ts'
@@ -35,7 +34,6 @@ export class Machinery {
   private api: ApiServer | undefined
   private dns: DnsServer | undefined
   private stopControllers: (() => void | Promise<void>) | undefined
-  private stopLocalXds: (() => Promise<void>) | undefined
   private readonly nodes: LabNode[] = []
   private readonly kubelets: Kubelet[] = []
   private readonly proxies: KubeProxy[] = []
@@ -71,7 +69,6 @@ export class Machinery {
     const { store } = api
     const view = storeView(store)
     this.stopControllers = startControllers(store, { caPem: api.caPem, onError: this.onError })
-    this.stopLocalXds = startLocalXds(store, this.onError)
     for (const object of dnsObjects(fabricAddress)) {
       store.create(object.kind === 'Service' ? resources.services : resources.endpointslices, object as never)
     }
@@ -122,7 +119,6 @@ export class Machinery {
         failures.push(error)
       }
     }
-    await attempt(() => this.stopLocalXds?.())
     await attempt(() => this.stopControllers?.())
     await Promise.all([...this.proxies, ...this.kubelets].map((part) => attempt(() => part.stop())))
     await attempt(() => this.dns?.close())

@@ -1,16 +1,11 @@
 import type { EndpointSlice, KubernetesObject, Pod, Service } from '../kubernetes.ts'
-import type { PeerAuthentication } from '../local-xds-authentication.ts'
-import type { AuthorizationPolicy } from '../local-xds-policies.ts'
 
-/** What the lab's own agents (kube-proxy, DNS, local xDS) look at, by plural name. */
+/** What the lab's own agents (kube-proxy, DNS) look at, by plural name. */
 export interface ViewKinds {
   namespaces: KubernetesObject
   pods: Pod
   services: Service
   endpointslices: EndpointSlice
-  authorizationpolicies: AuthorizationPolicy
-  peerauthentications: PeerAuthentication
-  configmaps: KubernetesObject
 }
 
 /** A current picture of the API's objects. */

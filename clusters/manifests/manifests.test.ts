@@ -104,16 +104,16 @@ describe('ztunnel', () => {
     expect(environment('ztunnel').TERMINATION_GRACE_PERIOD_SECONDS).toBe('30')
   })
 
-  test('gets workloads, CA and token from volumes at the paths that its environment names', () => {
+  test('asks the control plane for workloads and certificates, with root and token from volumes at the paths that its environment names', () => {
     const at = mounts('ztunnel')
-    expect(at['/etc/ztunnel'].configMap).toEqual({ name: 'ztunnel-local-xds' })
-    expect(at['/etc/ztunnel-ca'].secret).toEqual({ secretName: 'cacerts' })
+    expect(at['/var/run/secrets/istio'].configMap).toEqual({ name: 'istio-ca-root-cert' })
     expect(at['/var/run/secrets/tokens'].projected.sources[0].serviceAccountToken.audience).toBe('istio-ca')
     expect(at['/var/run/ztunnel'].hostPath.path).toBe('/var/run/ztunnel')
     expect(environment('ztunnel')).toMatchObject({
-      LOCAL_XDS_PATH: '/etc/ztunnel/local.yaml',
-      LOCAL_CA_DIR: '/etc/ztunnel-ca',
-      XDS_ADDRESS: '',
+      XDS_ADDRESS: 'https://istiod.istio-system.svc:15012',
+      CA_ADDRESS: 'https://istiod.istio-system.svc:15012',
+      XDS_ROOT_CA: '/var/run/secrets/istio/root-cert.pem',
+      CA_ROOT_CA: '/var/run/secrets/istio/root-cert.pem',
     })
     expect(container('ztunnel').readinessProbe.httpGet).toEqual({ path: '/healthz/ready', port: 15021 })
   })
@@ -123,6 +123,41 @@ describe('ztunnel', () => {
     const value = (daemonSet: string, name: string) =>
       find(off, 'DaemonSet', daemonSet).spec.template.spec.containers[0].env.find((e: Any) => e.name === name).value
     expect([value('ztunnel', 'ISTIO_META_DNS_CAPTURE'), value('istio-cni-node', 'AMBIENT_DNS_CAPTURE')]).toEqual(['true', 'false'])
+  })
+})
+
+describe('istiod', () => {
+  const spec = find(mesh, 'Deployment', 'istiod').spec.template.spec
+  test('runs without rights on its node: no root, no capability, a root file system that it cannot write', () => {
+    expect(spec.containers[0].securityContext).toEqual({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      runAsNonRoot: true,
+      runAsUser: 1337,
+      runAsGroup: 1337,
+      capabilities: { drop: ['ALL'] },
+    })
+    expect(spec.volumes).toBeUndefined()
+  })
+
+  test('is reached at the ports that upstream has', () => {
+    expect(find(mesh, 'Service', 'istiod').spec.ports.map((p: Any) => [p.name, p.port])).toEqual([
+      ['https-dns', 15012],
+      ['http-monitoring', 15014],
+    ])
+    expect(spec.containers[0].readinessProbe.httpGet).toEqual({ path: '/ready', port: 8080 })
+  })
+
+  test("reads Secrets of a CA only, writes the root's ConfigMap only, and changes nothing else", () => {
+    const rules = [...find(mesh, 'ClusterRole', 'istiod-istio-system').rules, ...find(mesh, 'Role', 'istiod').rules] as Any[]
+    const writing = rules.filter((r) => r.verbs.some((v: string) => !['get', 'list', 'watch'].includes(v)))
+    expect(writing.map((r) => [r.resources[0], r.resourceNames ?? [], r.verbs])).toEqual([
+      ['tokenreviews', [], ['create']],
+      ['configmaps', [], ['create']],
+      ['configmaps', ['istio-ca-root-cert'], ['get', 'list', 'watch', 'patch']],
+      ['secrets', [], ['create']],
+      ['secrets', ['cacerts', 'istio-ca-secret'], ['get', 'update']],
+    ])
   })
 })
 

@@ -1,5 +1,6 @@
 import type { KubernetesObject } from '../kubernetes.ts'
 import { cniManifests } from './cni.ts'
+import { istiodManifests } from './istiod.ts'
 import { meshNamespace } from './names.ts'
 import { namespace } from './objects.ts'
 import { ztunnelManifests } from './ztunnel.ts'
@@ -15,10 +16,10 @@ export interface MeshOptions {
   readonly ipv6?: boolean
 }
 
-/** Everything the mesh is made of except the CA's Secret and the workloads' ConfigMap, in the order in which it can be applied. */
+/** Everything the mesh is made of, in the order in which it can be applied: what the others wait for comes first. */
 export function meshManifests(options: MeshOptions): KubernetesObject[] {
   const { release, mode } = options
   if (mode !== 'inpod') throw new Error(`mode ${JSON.stringify(mode)} is not known; fix: use inpod`)
   if (release !== 'today') throw new Error(`release ${JSON.stringify(release)} is not known in mode inpod; fix: use today`)
-  return [namespace(meshNamespace), ...cniManifests(options), ...ztunnelManifests(options)]
+  return [namespace(meshNamespace), ...istiodManifests(), ...ztunnelManifests(options), ...cniManifests(options)]
 }

@@ -3,12 +3,11 @@ export const meshNamespace = 'istio-system'
 export const cniDaemonSet = 'istio-cni-node'
 export const ztunnelDaemonSet = 'ztunnel'
 export const istiodDeployment = 'istiod'
+/** Where the control plane is reached: xDS and CA. */
+export const istiodAddress = `https://istiod.${meshNamespace}.svc:15012`
 /** ConfigMap with the mesh's root certificate, in every namespace. */
 export const rootConfigMap = 'istio-ca-root-cert'
-/** ConfigMap with ztunnel's workloads and policies in its local form, key `local.yaml`. */
-export const localXdsConfigMap = 'ztunnel-local-xds'
-export const localXdsKey = 'local.yaml'
-/** Secret with the CA that ztunnel signs its workloads' certificates with, under upstream's key names. */
+/** Secret with a CA that somebody plugged in, under upstream's key names. */
 export const caSecret = 'cacerts'
 
 export const image = {

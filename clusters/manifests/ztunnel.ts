@@ -1,12 +1,12 @@
 import type { KubernetesObject } from '../kubernetes.ts'
 import type { MeshOptions } from './mesh.ts'
-import { caSecret, image, localXdsConfigMap, localXdsKey, meshNamespace, ztunnelDaemonSet } from './names.ts'
+import { image, istiodAddress, meshNamespace, rootConfigMap, ztunnelDaemonSet } from './names.ts'
 import { environment, everyNode, serviceAccount } from './objects.ts'
 
 const account = 'ztunnel'
 const graceSeconds = 30
 
-/** The node's L4 proxy: names, environment, rights and roll-out of upstream's ztunnel chart; workloads from a ConfigMap, the CA from a Secret. */
+/** The node's L4 proxy: names, environment, rights and roll-out of upstream's ztunnel chart. */
 export function ztunnelManifests(options: MeshOptions): KubernetesObject[] {
   return [
     serviceAccount(meshNamespace, account),
@@ -56,14 +56,14 @@ export function ztunnelManifests(options: MeshOptions): KubernetesObject[] {
                   ISTIO_META_DNS_CAPTURE: 'true',
                   IPV6_ENABLED: String(options.ipv6 ?? true),
                   TERMINATION_GRACE_PERIOD_SECONDS: String(graceSeconds),
-                  XDS_ADDRESS: '',
-                  LOCAL_XDS_PATH: `/etc/ztunnel/${localXdsKey}`,
-                  LOCAL_CA_DIR: '/etc/ztunnel-ca',
+                  XDS_ADDRESS: istiodAddress,
+                  CA_ADDRESS: istiodAddress,
+                  XDS_ROOT_CA: '/var/run/secrets/istio/root-cert.pem',
+                  CA_ROOT_CA: '/var/run/secrets/istio/root-cert.pem',
                 }),
                 volumeMounts: [
                   { name: 'cni-ztunnel-sock-dir', mountPath: '/var/run/ztunnel' },
-                  { name: 'local-xds', mountPath: '/etc/ztunnel', readOnly: true },
-                  { name: 'cacerts', mountPath: '/etc/ztunnel-ca', readOnly: true },
+                  { name: 'istiod-ca-cert', mountPath: '/var/run/secrets/istio' },
                   { name: 'istio-token', mountPath: '/var/run/secrets/tokens' },
                   { name: 'tmp', mountPath: '/tmp' },
                 ],
@@ -71,8 +71,7 @@ export function ztunnelManifests(options: MeshOptions): KubernetesObject[] {
             ],
             volumes: [
               { name: 'cni-ztunnel-sock-dir', hostPath: { path: '/var/run/ztunnel', type: 'DirectoryOrCreate' } },
-              { name: 'local-xds', configMap: { name: localXdsConfigMap } },
-              { name: 'cacerts', secret: { secretName: caSecret } },
+              { name: 'istiod-ca-cert', configMap: { name: rootConfigMap } },
               {
                 name: 'istio-token',
                 projected: { sources: [{ serviceAccountToken: { path: 'istio-token', audience: 'istio-ca', expirationSeconds: 43200 } }] },

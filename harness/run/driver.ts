@@ -3,7 +3,6 @@ import type { Cluster } from '../../clusters/cluster.ts'
 import type { KubernetesObject } from '../../clusters/kubernetes.ts'
 import { meshCa } from '../../clusters/mesh-ca.ts'
 import type { ClientRequest } from '../../images/lib/app-protocol.ts'
-import type { Observation } from '../evidence/observation.ts'
 import type { CollectorSession } from '../evidence/session.ts'
 import type { Expectation } from '../judge/expectation.ts'
 import { type Participant, spokenIn } from '../matrix/bind.ts'
@@ -14,6 +13,7 @@ import { allowOnly, denyAll, strictIn } from '../traffic/policies.ts'
 import { type Asked, askedFor, askedOf, HBONE_PORT, portOf } from './asked.ts'
 import type { BundleWriter } from './bundle-write.ts'
 import { appPorts, restsOnListener, tcpPorts } from './decisive.ts'
+import { isKnown, policyName, strictPolicy, workloadName } from './known.ts'
 import type { Phase, Step } from './phases.ts'
 import { settled } from './settled.ts'
 import type { Tail } from './tail.ts'
@@ -161,18 +161,24 @@ export class Driver {
 
   async #apply(policies: readonly KubernetesObject[]): Promise<void> {
     const gone = this.#policies
-    if (policies.length === 0 && gone.length === 0) return
-    const from = this.#o.tail.position
     this.#policies = policies
-    if (gone.length > 0) await this.#o.cluster.delete(gone)
-    if (policies.length > 0) await this.#o.cluster.apply(policies)
-    const known = await this.#o.tail.until(
-      (told) => this.#o.nodes.every((node) => policiesKnownTo(node, told) === policies.length),
-      from,
-      POLICY_TIMEOUT,
-    )
-    if (!known)
-      throw new Error(`not every ztunnel knew ${policies.length} policies within ${POLICY_TIMEOUT / 1000} s: see the logs in the bundle`)
+    // One after the other: a policy that is made anew under its name would be no change to anybody.
+    await this.#told(gone, 'removed', () => this.#o.cluster.delete(gone))
+    await this.#told(policies, 'put', () => this.#o.cluster.apply(policies))
+  }
+
+  /** Does `work` and waits until every ztunnel was told of these policies, and of the workloads that are under them. */
+  async #told(policies: readonly KubernetesObject[], how: 'put' | 'removed', work: () => Promise<void>): Promise<void> {
+    if (policies.length === 0) return
+    const from = this.#o.tail.position
+    await work()
+    const names = [...new Set(policies.map(resourceOf))]
+    const under = this.#o.participants.filter((p) => policies.some((policy) => isUnder(p, policy)))
+    const workloads = under.map((p) => workloadName(p.namespace, p.name))
+    const awaited = how === 'put' ? { put: [...names, ...workloads], removed: [] } : { put: workloads, removed: names }
+    if (await this.#o.tail.until((told) => isKnown(awaited, this.#o.nodes, told), from, POLICY_TIMEOUT)) return
+    const what = `${names.join(', ')} (${how}) and ${workloads.length} workloads`
+    throw new Error(`not every ztunnel was told of ${what} within ${POLICY_TIMEOUT / 1000} s: see the logs in the bundle`)
   }
 
   /** Gives the impostor somebody else's certificate, or the one that it should have. */
@@ -221,8 +227,13 @@ export class Driver {
 
 const where = ({ node, netns }: Place) => ({ node, netns })
 
-/** How many policies a node's ztunnel said it knows, by the last of its lines that tells. */
-function policiesKnownTo(node: string, told: readonly Observation[]): number | undefined {
-  const line = told.findLast((t) => t.kind === 'ztunnel-log' && t.node === node && t.target === 'state' && t.fields.policies !== undefined)
-  return line?.kind === 'ztunnel-log' ? Number(line.fields.policies) : undefined
+/** The name under which ztunnels are told of a policy. */
+function resourceOf({ kind, metadata }: KubernetesObject): string {
+  return kind === 'PeerAuthentication' ? strictPolicy : policyName(metadata.namespace ?? '', metadata.name)
+}
+
+/** Does a workload change with a policy: is it named there, by the labels of the policy's selector? */
+function isUnder({ namespace, name }: Participant, { metadata, spec }: KubernetesObject): boolean {
+  const { selector } = spec as { selector?: { matchLabels: Record<string, string> } }
+  return metadata.namespace === namespace && (selector === undefined || selector.matchLabels.app === name)
 }
