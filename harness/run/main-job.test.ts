@@ -3,6 +3,7 @@ import type { HostSnapshot } from '../../clusters/audit.ts'
 import { capturesClaims } from './main-job/captures.ts'
 import { type MainJob, mainJob } from './main-job/command.ts'
 import { damagedClaims } from './main-job/damaged.ts'
+import { indexHtmlClaims } from './main-job/index-html.ts'
 import { judgedAgainClaims } from './main-job/judged-again.ts'
 import { kernelStateClaims } from './main-job/kernel-state.ts'
 import { lawTwoClaims } from './main-job/law-two.ts'
@@ -43,6 +44,7 @@ describe.skipIf(process.getuid?.() !== 0)('the main job (needs root)', () => {
   const job = () => jobs[0]
   describe('prints and writes its results', () => resultsClaims(job))
   describe('leaves reports', () => reportsClaims(job, host.folder))
+  describe('leaves an index.html', () => indexHtmlClaims(job, host.folder))
   describe('is told in words', () => toldClaims(job, host.folder))
   describe('is judged again', () => judgedAgainClaims(job, host.folder))
   describe('leaves captures', () => capturesClaims(job))

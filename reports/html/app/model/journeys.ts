@@ -8,8 +8,12 @@ export interface Journey {
   readonly forward: boolean
   /** Where it was seen, in the order of time; `station` −1: at none of the path. */
   readonly sights: readonly Sight[]
-  /** It was seen at the last device of its leg in its direction. */
-  readonly arrived: boolean
+  /**
+   * How far it is known to have come: `through` its leg; to its last `device`, behind which something is broken; or it got `lost` before.
+   * And whether it is known to have come from the process where its leg begins.
+   */
+  readonly reach: 'through' | 'device' | 'lost'
+  readonly begun: boolean
   /** Numbers of the hops that rest on it, and of those that ask for this very packet. */
   readonly hops: readonly number[]
   readonly named: readonly number[]
@@ -50,7 +54,7 @@ export function journeysOf(c: Pick<ReportCase, 'packets' | 'legs'>, line: Line, 
   }
   return journeys.map((j) => ({
     ...j,
-    arrived: arrived(j, line),
+    ...reachOf(j, line),
     hops: numbersOf(j.sights, citedBy),
     named: numbersOf(j.sights, namedBy),
     label: packetLabel(j.sights[0]!.packet),
@@ -73,14 +77,20 @@ function stationOf(line: Line, leg: number, packet: PacketEvidence): number {
   return line.stations.findIndex((s, i) => i >= span.from && i <= span.to && s.dev === at.dev && s.node === at.node && s.netns === at.netns)
 }
 
-function arrived({ leg, forward, sights }: { leg: number; forward: boolean; sights: readonly Sight[] }, line: Line): boolean {
+function reachOf(
+  { leg, forward, sights }: { leg: number; forward: boolean; sights: readonly Sight[] },
+  line: Line,
+): Pick<Journey, 'reach' | 'begun'> {
   const span = line.legs[leg]
-  if (!span) return false
+  if (!span) return { reach: 'lost', begun: false }
   const devices = line.stations.flatMap((s, i) => (s.kind === 'device' && i > span.from && i < span.to ? [i] : []))
   const last = forward ? devices.at(-1) : devices[0]
   // On a loopback device it is seen twice: only coming in did it arrive.
   const loopback = last !== undefined && line.stations[last]!.dev === 'lo'
-  return sights.some((s) => s.station === last && (!loopback || s.packet.dir === 'in'))
+  const arrived = sights.some((s) => s.station === last && (!loopback || s.packet.dir === 'in'))
+  const sound = (station: number) => line.hops.every((h) => h.leg !== leg || h.station !== station || h.hop.verdict === 'pass')
+  const [begin, end] = forward ? [span.from, span.to] : [span.to, span.from]
+  return { reach: !arrived ? 'lost' : sound(end) ? 'through' : 'device', begun: sound(begin) }
 }
 
 /** A hop may rest on packets of other places too, from which its ports are known: those are not its own. */

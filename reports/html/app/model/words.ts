@@ -9,6 +9,7 @@ const values: Readonly<Record<string, string>> = {
   probe: 'probes',
   self: 'self-call',
   direct: 'direct to the proxy’s ports',
+  'mesh-to-impostor': 'mesh → impostor',
   forged: 'forged HBONE',
   disruption: 'disruptions',
   'same-node': 'same node',
@@ -33,6 +34,7 @@ const groups: Readonly<Record<string, string>> = {
   probe: 'The node’s health checks must reach the app without passing through ztunnel.',
   self: 'A pod calls a service that it serves itself.',
   direct: 'Somebody calls the proxy’s own ports, which are not for him.',
+  'mesh-to-impostor': 'The client’s ztunnel expects the server’s, but somebody else answers with another identity.',
   forged: 'Somebody speaks HBONE with an identity that must not be accepted.',
   disruption: 'Requests without a pause while a part of the mesh restarts or changes: every one is accounted for.',
 }

@@ -156,9 +156,11 @@ export function PacketPanel({ journey, number, report, shown, zero }: Props & { 
       <p class="words">
         {journey.leg < 0
           ? 'This packet belongs to none of the legs of the path.'
-          : journey.arrived
+          : journey.reach === 'through'
             ? `It came through, ${journey.forward ? 'from the beginning of its leg to its end' : 'from the end of its leg back'}.`
-            : 'It was not seen at the end of its leg.'}
+            : journey.reach === 'device'
+              ? 'It was seen up to the last device of its leg; what comes behind is not as it must be.'
+              : 'It was not seen at the end of its leg.'}
         {journey.hops.length > 0 && ` Hops ${journey.hops.join(', ')} rest on it.`}
       </p>
       <h4>Seen at</h4>

@@ -72,10 +72,10 @@ function Arrow({ journey, line, geometry: { x, width } }: { journey: Journey; li
         {journey.label}, seen at {journey.sights[0]!.packet.at}
       </text>
     )
-  const begin = x[journey.forward ? span.from : span.to]!
   const first = x[journey.forward ? Math.min(...seen) : Math.max(...seen)]!
   const last = x[journey.forward ? Math.max(...seen) : Math.min(...seen)]!
-  const end = journey.arrived ? x[journey.forward ? span.to : span.from]! : last
+  const begin = journey.begun ? x[journey.forward ? span.from : span.to]! : first
+  const end = journey.reach === 'through' ? x[journey.forward ? span.to : span.from]! : last
   const way = journey.forward ? 1 : -1
   const left = Math.min(begin, end)
   const right = Math.max(begin, end)
@@ -88,7 +88,7 @@ function Arrow({ journey, line, geometry: { x, width } }: { journey: Journey; li
     <>
       <path class="way dotted" d={`M${begin} 0H${first}M${last} 0H${end}`} />
       <path class="way" d={`M${first} 0H${last}`} />
-      {journey.arrived ? (
+      {journey.reach !== 'lost' ? (
         <path class="head" d={`M${end} 0l${-8 * way} -4.5v9Z`} />
       ) : (
         <text class="lost" x={end + 12 * way} y={4.5}>

@@ -56,7 +56,7 @@ function GroupCard({ group, left, ...shared }: Shared & { group: Group; left: Re
   return (
     <article class="group">
       <h3>{title}</h3>
-      <p class="soft">{groupWords(group.name)}</p>
+      {groupWords(group.name) && <p class="soft">{groupWords(group.name)}</p>}
       {group.rows.length > 0 && (
         <table class="grid" style={{ maxWidth: `${168 + group.columns.length * 196}px` }}>
           <thead>
