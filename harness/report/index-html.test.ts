@@ -149,7 +149,7 @@ describe('a case', () => {
   test('a link to a hop opens it with its evidence', async () => {
     await go(`#case=${open}&hop=app-ztunnel/carries-the-request`)
     expect(await shownHop()).toMatch(/carries the request/i)
-    await page.locator('aside .proof', { hasText: 'The secret word is readable at lo' }).locator('summary').click()
+    await page.locator('aside .proof', { hasText: 'The secret word is readable at lo' }).locator('> summary').click()
     const evidence = page.locator('aside .proof[open] .evidence').first()
     expect(await evidence.textContent()).toMatch(/Packet[\s\S]*sequence[\s\S]*bundle\/inpod-today\/evidence\//)
     expect(await evidence.locator('.hex mark').count()).toBeGreaterThan(0)

@@ -32,6 +32,7 @@ test('a walk is all lines of its id in its namespace and time, once, whichever o
     line(3, 1001, { chain: 'ISTIO_OUTPUT', rule: '-A ISTIO_OUTPUT -j REDIRECT', verdict: 'accept', mark: 5 }),
     line(4, 1001, { netns: 'demo.other' }),
     line(5, 1001, { traceId: 'b2' }),
+    line(7, 1002, { flags: 'A', seq: 2 }),
     line(6, 900_000),
   ]
   const walks = new Walks(store, lines)

@@ -55,4 +55,5 @@ export class Walks {
   }
 }
 
-const keyOf = (t: TraceObservation) => `${t.node}/${t.netns} ${t.traceId}`
+/** The kernel may give an id to the next packet at once; no rule changes a packet's flags and sequence number. */
+const keyOf = (t: TraceObservation) => `${t.node}/${t.netns} ${t.traceId} ${t.protocol} ${t.flags} ${t.seq}`

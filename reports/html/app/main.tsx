@@ -5,6 +5,7 @@ import './style/base.css'
 import './style/matrix.css'
 import './style/case.css'
 import './style/faults.css'
+import './style/print.css'
 
 async function unpacked(text: string): Promise<Report> {
   const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0))

@@ -6,6 +6,8 @@ import { Pairs } from './basics.tsx'
 interface Props {
   readonly report: Report
   readonly evidence: Evidence
+  /** Of a rule trace: the lines that prove. */
+  readonly lines: readonly number[]
   readonly zero: number
   readonly token: string | undefined
   /** The bundle's folder. */
@@ -77,12 +79,15 @@ function PacketView({ evidence: p, token }: Props & { evidence: PacketEvidence }
 
 const flagNames: Readonly<Record<string, string>> = { S: 'SYN', A: 'ACK', F: 'FIN', R: 'RST', P: 'PSH', U: 'URG' }
 
+/** Bytes in a row: both columns fit beside the picture. */
+const WIDE = 8
+
 /** The first bytes as numbers and as text; the secret word, where it can be read, is marked. */
 function HexDump({ bytes, length, token }: { bytes: Uint8Array; length: number; token: string | undefined }) {
   const text = [...bytes].map((b) => String.fromCharCode(b)).join('')
   const at = token ? text.indexOf(token) : -1
   const secret = (i: number) => at >= 0 && i >= at && i < at + token!.length
-  const rows = Array.from({ length: Math.ceil(bytes.length / 16) }, (_, r) => r * 16)
+  const rows = Array.from({ length: Math.ceil(bytes.length / WIDE) }, (_, r) => r * WIDE)
   return (
     <>
       {at >= 0 && (
@@ -95,11 +100,11 @@ function HexDump({ bytes, length, token }: { bytes: Uint8Array; length: number; 
         {rows.map((r) => (
           <div key={r}>
             <span class="offset">{r.toString(16).padStart(4, '0')}</span>{' '}
-            {[...bytes.subarray(r, r + 16)].map((b, i) => (
+            {[...bytes.subarray(r, r + WIDE)].map((b, i) => (
               <Byte key={r + i} text={`${b.toString(16).padStart(2, '0')} `} secret={secret(r + i)} />
             ))}
-            {'   '.repeat(Math.max(0, 16 - (bytes.length - r)))}{' '}
-            {[...bytes.subarray(r, r + 16)].map((b, i) => (
+            {'   '.repeat(Math.max(0, WIDE - (bytes.length - r)))}{' '}
+            {[...bytes.subarray(r, r + WIDE)].map((b, i) => (
               <Byte key={r + i} text={b >= 0x20 && b < 0x7f ? String.fromCharCode(b) : '·'} secret={secret(r + i)} />
             ))}
           </div>
@@ -113,14 +118,14 @@ function HexDump({ bytes, length, token }: { bytes: Uint8Array; length: number; 
 const Byte = ({ text, secret }: { text: string; secret: boolean }) => (secret ? <mark>{text}</mark> : text)
 
 /** The packet's way through the rules; the line that proves is marked. */
-function WalkView({ report, evidence }: Props & { evidence: TraceEvidence }) {
+function WalkView({ report, evidence, lines }: Props & { evidence: TraceEvidence }) {
   const walk = report.walks[evidence.walk]!
   return (
     <ol class="walk">
       {walk.lines.map(
         ([table, chain, what, rule, verdict, mark, flow], i) =>
-          !(what === 'return' && rule < 0 && !flow && i !== evidence.line) && (
-            <li key={i} class={i === evidence.line ? 'proof' : ''}>
+          !(what === 'return' && rule < 0 && !flow && !lines.includes(i)) && (
+            <li key={i} class={lines.includes(i) ? 'proof' : ''}>
               {flow && <p class="soft">{flow}</p>}
               <span class="place">
                 {table} {chain}

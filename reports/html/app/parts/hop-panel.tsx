@@ -1,4 +1,5 @@
 import type { Report, ReportCase, ReportHop, ReportProof } from '../../report.ts'
+import { evidenceOf, type Shown } from '../model/grouping.ts'
 import type { Journey } from '../model/journeys.ts'
 import { hex, likelyWords, proofTitle, spanWords } from '../model/words.ts'
 import { Mark, Pairs } from './basics.tsx'
@@ -10,7 +11,7 @@ interface Props {
   readonly zero: number
 }
 
-/** Evidence that only tells where ports are known from is said after what proves. */
+/** So many pieces are shown at once. */
 const FEW = 6
 
 /** One hop: what happens there, what was asked for, what was seen, and the evidence at a click. */
@@ -55,6 +56,18 @@ const statusWords = { proven: 'seen', contradicted: 'something else was seen', m
 
 function ProofView({ proof, open, report, shown, zero }: Props & { proof: ReportProof; open: boolean }) {
   const folder = report.batches[shown.batch]?.folder ?? ''
+  const { main, ports } = evidenceOf(proof, (i) => report.evidence[i]!)
+  const view = ({ evidence, lines }: Shown) => (
+    <EvidenceView
+      key={evidence.ref}
+      report={report}
+      evidence={evidence}
+      lines={lines}
+      zero={zero}
+      token={shown.request?.token}
+      folder={folder}
+    />
+  )
   return (
     <details class={`proof ${proof.status}`} open={open}>
       <summary>
@@ -84,29 +97,17 @@ function ProofView({ proof, open, report, shown, zero }: Props & { proof: Report
               : 'As the client itself tells.'}
           </p>
         )}
-        {proof.refs.slice(0, FEW).map((ref) => (
-          <EvidenceView
-            key={ref}
-            report={report}
-            evidence={report.evidence[ref]!}
-            zero={zero}
-            token={shown.request?.token}
-            folder={folder}
-          />
-        ))}
-        {proof.refs.length > FEW && (
+        {main.slice(0, FEW).map(view)}
+        {main.length > FEW && (
           <details class="more">
-            <summary>{proof.refs.length - FEW} more</summary>
-            {proof.refs.slice(FEW).map((ref) => (
-              <EvidenceView
-                key={ref}
-                report={report}
-                evidence={report.evidence[ref]!}
-                zero={zero}
-                token={shown.request?.token}
-                folder={folder}
-              />
-            ))}
+            <summary>{main.length - FEW} more</summary>
+            {main.slice(FEW).map(view)}
+          </details>
+        )}
+        {ports.length > 0 && (
+          <details class="more">
+            <summary>Where its ports are known from</summary>
+            {ports.map(view)}
           </details>
         )}
       </div>
@@ -177,6 +178,7 @@ export function PacketPanel({ journey, number, report, shown, zero }: Props & { 
       <EvidenceView
         report={report}
         evidence={first.packet}
+        lines={[]}
         zero={zero}
         token={shown.request?.token}
         folder={report.batches[shown.batch]?.folder ?? ''}
