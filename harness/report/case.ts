@@ -73,11 +73,14 @@ function hopOf(
       ...(seen === undefined ? {} : { seen }),
       ...(spec ? { asked: JSON.parse(fill(JSON.stringify(spec), variables)) } : {}),
       refs: refs.map((ref) => table.cited(ref)).filter((x) => x !== undefined),
+      ...pointers(refs.filter((ref) => !table.observation(ref))),
     }
   })
   const means = hop.vantage ? hopWords(hop.title) : checkWords(hop.id)
   return { id: hop.id, title: hop.title, ...(means ? { means } : {}), vantage: hop.vantage, verdict: hop.verdict, proofs }
 }
+
+const pointers = (refs: readonly string[]) => (refs.length > 0 ? { pointers: refs } : {})
 
 const axesOf = (expectation: Expectation | undefined): Record<string, string> =>
   Object.fromEntries(

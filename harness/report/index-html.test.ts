@@ -52,8 +52,8 @@ const shownHop = () => page.locator('aside h2').textContent()
 describe('the matrix', () => {
   test('says what came out, and names the broken hop of what failed', async () => {
     await go()
-    expect(await title()).toMatch(/^3 of 5 cases passed: 1 failed, 1 inconclusive/)
-    expect(await page.locator('.tile').count()).toBe(5)
+    expect(await title()).toMatch(/^4 of 6 cases passed: 1 failed, 1 inconclusive/)
+    expect(await page.locator('.tile').count()).toBe(6)
     expect(await page.locator('.tile.fail .strip .broken').count()).toBe(1)
     const first = page.locator('.troubles li').first()
     expect(await first.textContent()).toContain('first broken hop: is turned around')
@@ -90,7 +90,7 @@ describe('the matrix', () => {
     await expect.poll(() => page.url()).toContain(`#case=${failing}`)
     await page.locator('aside h2').waitFor()
     await page.keyboard.press('Escape')
-    await expect.poll(() => page.locator('.tile').count()).toBe(5)
+    await expect.poll(() => page.locator('.tile').count()).toBe(6)
     await page.keyboard.press('?')
     expect(await page.locator('dialog.help').textContent()).toContain('ambient mesh')
     await page.keyboard.press('Escape')
@@ -169,6 +169,15 @@ describe('a case', () => {
     expect(await page.locator('.trouble').textContent()).toMatch(/expected syn .* not seen/)
     expect(await page.locator('.picture .hop.inconclusive').count()).toBe(1)
     expect(await page.locator('aside').textContent()).toContain('Nothing like it')
+  })
+
+  test('without a path shows its checks, and points into its bundle', async () => {
+    await go('#case=inpod/disruption/ztunnel-rollout')
+    const text = await page.locator('.checks-only').textContent()
+    expect(text).toContain('loses no request')
+    expect(text).toContain('512 asked, 512 served')
+    expect(text).toContain('load.jsonl#L1')
+    expect(await page.locator('.picture').count()).toBe(0)
   })
 
   test('that nobody made is said, with the way back', async () => {

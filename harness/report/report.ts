@@ -89,6 +89,15 @@ export class ReportBuilder {
     }
   }
 
+  /** Cases of which there are results only: their pointers into the bundle stay what they are, text. */
+  addAlone(results: readonly CaseResult[]): void {
+    for (const [, own] of Map.groupBy(results, (c) => `${c.mode} ${c.release}`)) {
+      const { mode, release } = own[0]!
+      const none = { folder: 'bundle', environment: {}, expectations: [], attempts: [], observations: [] }
+      this.add({ mode, release, ...none, results: own, captures: false })
+    }
+  }
+
   report({ kind, faults, run, provider, startedAt, totals, notes, stages, notRun }: Head): Report {
     return {
       schema: 1,

@@ -1,5 +1,6 @@
 import type { FaultResult } from '../../reports/faults.ts'
 import type { Report } from '../../reports/html/report.ts'
+import type { CaseResult } from '../../reports/results.ts'
 import type { Observation } from '../evidence/observation.ts'
 import { Evidence } from '../judge/evidence.ts'
 import type { Expectation } from '../judge/expectation.ts'
@@ -104,11 +105,42 @@ const fault: FaultResult = {
   durationMs: 4000,
 }
 
+/** A case without a path: its checks are its account. */
+const disruption: CaseResult = {
+  id: 'inpod/disruption/ztunnel-rollout',
+  mode: 'inpod',
+  release: 'today',
+  provider: 'lab',
+  verdict: 'pass',
+  durationMs: 9000,
+  legs: [],
+  checks: [
+    {
+      id: 'case/account',
+      title: 'loses no request',
+      vantage: '',
+      verdict: 'pass',
+      proofs: [
+        {
+          kind: 'account',
+          label: 'aggregate',
+          status: 'proven',
+          expected: 'at most 0 of 500 requests are lost',
+          seen: '512 asked, 512 served',
+          refs: ['load.jsonl#L1'],
+        },
+      ],
+    },
+  ],
+  reproduce: 'npm start -- --case x',
+}
+
 export function exampleReport(): Report {
   const run = exampleRun()
   const builder = new ReportBuilder('1970-01-01T00:00:00.000Z')
   builder.add(run)
-  const totals = { pass: 3, fail: 1, unsupported: 0, inconclusive: 1, error: 0 }
+  builder.addAlone([disruption])
+  const totals = { pass: 4, fail: 1, unsupported: 0, inconclusive: 1, error: 0 }
   const missed: FaultResult = {
     ...fault,
     fault: 'one-that-got-through',

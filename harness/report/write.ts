@@ -13,8 +13,10 @@ import { judgedOf, ReportBuilder } from './report.ts'
  */
 export function runHtml(results: Results, judgements: readonly Judgement[], directory: string, template: string): string {
   const builder = new ReportBuilder(results.startedAt)
+  const told = new Set<string>()
   for (const judgement of judgements) {
     const ids = new Set(judgement.verdicts.map((v) => v.id))
+    for (const id of ids) told.add(id)
     const folder = relative(directory, judgement.bundle.directory.path)
     builder.add({
       ...judgedOf(
@@ -25,6 +27,8 @@ export function runHtml(results: Results, judgements: readonly Judgement[], dire
       captures: true,
     })
   }
+  // Cases of other kinds, such as disruptions, are judged from bundles of their own: they carry their checks, and no path.
+  builder.addAlone(results.cases.filter((c) => !told.has(c.id)))
   const faults = faultsIn(directory)
   return renderReport(builder.report({ ...results, kind: 'run', ...(faults ? { faults } : {}) }), template)
 }

@@ -118,6 +118,8 @@ export interface ReportProof {
   readonly asked?: Readonly<Record<string, unknown>>
   /** Of `Report.evidence`. */
   readonly refs: readonly number[]
+  /** Pointers into the bundle to what is not shown here. */
+  readonly pointers?: readonly string[]
 }
 
 export type Evidence = PacketEvidence | TraceEvidence | OtherEvidence

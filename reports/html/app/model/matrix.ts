@@ -59,14 +59,15 @@ function groupOf(name: string, cases: readonly ReportCase[]): Group {
   }
 }
 
-/** Axes by which the cases differ, with their values, for filters. */
+/** Axes that at least half of the cases have and by which they differ, with their values, for filters. */
 export function axesOf(cases: readonly ReportCase[]): [axis: string, values: string[]][] {
   const found = new Map<string, Set<string>>()
+  const common = (axis: string) => axis === 'mode' || cases.filter((c) => c.axes[axis] !== undefined).length * 2 >= cases.length
   for (const c of cases) {
     for (const [axis, value] of Object.entries({ mode: c.id.split('/')[0]!, ...c.axes }))
       found.set(axis, (found.get(axis) ?? new Set()).add(value))
   }
-  return [...found].filter(([, values]) => values.size > 1).map(([axis, values]) => [axis, [...values]])
+  return [...found].filter(([axis, values]) => values.size > 1 && common(axis)).map(([axis, values]) => [axis, [...values]])
 }
 
 const texts = new WeakMap<ReportCase, string>()

@@ -76,6 +76,15 @@ test('a path through an unmeshed client begins at its app, and one from a node a
   ).toEqual(['node@one', 'veth@one', 'eth0@demo.b', 'app@demo.b'])
 })
 
+test('a pod that calls itself comes back to where it began', () => {
+  const legs = [
+    leg('app → ztunnel', 'clear', 'one/demo.a', 'one/demo.a/lo'),
+    leg('ztunnel → itself (HBONE)', 'sealed', 'one/demo.a/lo'),
+    leg('ztunnel → app', 'clear', 'one/demo.a/lo'),
+  ]
+  expect(drawn(legs)).toEqual(['app@demo.a', 'lo@demo.a', 'ztunnel@demo.a', 'lo@demo.a', 'ztunnel@demo.a', 'lo@demo.a', 'app@demo.a'])
+})
+
 test('rules of a namespace on the way are a station of their own', () => {
   expect(drawn([leg('app → ztunnel', 'clear', 'one/demo.a/eth0', 'one/node', 'one/istio.z/eth0', 'one/istio.z')])).toEqual([
     'app@demo.a',

@@ -95,7 +95,7 @@ export function lineOf(c: Pick<ReportCase, 'legs'>): Line {
 function rolesOf(leg: ReportLeg): [string, string] {
   const [from = '', to = ''] = leg.title.replace(/ \([^)]*\)$/, '').split(' → ')
   const role = (name: string) => (/^(app|client|server)\b/.test(name) ? 'app' : name || 'app')
-  return [role(from), role(to)]
+  return [role(from), to === 'itself' ? role(from) : role(to)]
 }
 
 /** Where a leg ends: the namespace of the last device that it passes. */

@@ -89,8 +89,9 @@ function ProofView({ proof, open, report, shown, zero }: Props & { proof: Report
         {proof.asked ? <Asked asked={proof.asked} /> : <p>{proof.expected}</p>}
         <h4>Seen</h4>
         {proof.status === 'contradicted' && <p class="verdict-line fail">{proof.seen}</p>}
+        {proof.status === 'proven' && proof.seen && <p>{proof.seen}</p>}
         {proof.status === 'missing' && <p class="verdict-line inconclusive">Nothing like it, and nothing in its place.</p>}
-        {proof.status === 'proven' && proof.refs.length === 0 && (
+        {proof.status === 'proven' && proof.refs.length === 0 && !proof.pointers && !proof.seen && (
           <p>
             {/^(no|the token is readable at no)\b|only/.test(proof.expected)
               ? 'Nothing else, in all that was recorded.'
@@ -103,6 +104,14 @@ function ProofView({ proof, open, report, shown, zero }: Props & { proof: Report
             <summary>{main.length - FEW} more</summary>
             {main.slice(FEW).map(view)}
           </details>
+        )}
+        {proof.pointers && (
+          <ul class="pointers soft">
+            {proof.pointers.slice(0, FEW).map((p) => (
+              <li key={p}>{p}</li>
+            ))}
+            {proof.pointers.length > FEW && <li>and {proof.pointers.length - FEW} more</li>}
+          </ul>
         )}
         {ports.length > 0 && (
           <details class="more">

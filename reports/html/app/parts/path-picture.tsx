@@ -134,14 +134,14 @@ function LegLine({
     <g class={`leg ${leg.row}`}>
       <path class="way" d={`M${from} ${track}H${to}`} />
       {sealed && <path class="core" d={`M${from} ${track}H${to}`} />}
-      {sealed && <Lock x={middle - (to - from > 150 ? 120 : 36)} y={y + 29} />}
+      {sealed && <Lock x={middle - (to - from > 230 ? 120 : 36)} y={y + 29} />}
       <path class="bracket" d={`M${from + 5} ${y - 6}v6H${to - 5}v-6`} />
       <text x={middle} y={y + 17} class="title">
         {leg.title.replace(/ \(.*\)$/, '')}
       </text>
       <text x={middle} y={y + 33} class="row">
         {leg.row}
-        {sealed && to - from > 150 ? ': nobody between can read it' : ''}
+        {sealed && to - from > 230 ? ': nobody between can read it' : ''}
       </text>
     </g>
   )
