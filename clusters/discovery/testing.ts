@@ -57,7 +57,8 @@ const rights = {
   RoleBinding: resources.rolebindings,
 }
 
-export async function startTestMesh(): Promise<TestMesh> {
+/** @param historySize how many changes the API server remembers for watches that come back */
+export async function startTestMesh({ historySize }: { historySize?: number } = {}): Promise<TestMesh> {
   const directory = mkdtempSync(join(tmpdir(), 'everyhop-discovery-'))
   let authorize: ReturnType<typeof enforcing> | undefined
   const api = await createApiServer({
@@ -65,6 +66,7 @@ export async function startTestMesh(): Promise<TestMesh> {
     advertise: { address: '172.30.0.1', port: 6443 },
     authorize: (user, attributes) => (authorize ?? enforcing(api.store))(user, attributes),
     bookmarkEvery: 200,
+    ...(historySize === undefined ? {} : { historySize }),
   })
   authorize = enforcing(api.store)
   const { store } = api
