@@ -14,14 +14,20 @@ import { aptCommand, compileCache, dependenciesReady, fail, has, missingPackages
 const nodeFlags = ['--disable-warning=ExperimentalWarning', '--v8-pool-size=0']
 
 /** Verbs that are no part of the product's command. */
-const scripts = { test: ['scripts/test.ts'], check: ['scripts/check.ts'], fix: ['scripts/check.ts', '--fix'], prove: ['scripts/prove.ts'] }
+const scripts = {
+  test: ['scripts/test.ts'],
+  check: ['scripts/check.ts'],
+  fix: ['scripts/check.ts', '--fix'],
+  prove: ['scripts/prove.ts'],
+  bench: ['scripts/bench.ts'],
+}
 /** Verbs that need no system packages: they read files, tell what is missing, or only remove. */
 const bare = new Set(['judge', 'explain', 'diff', 'doctor', 'clean', 'check', 'fix', 'help', '--help', '-h', '--version', '-V'])
 
 /** Which system packages the command needs. */
 function needOf(verb, args) {
   if (bare.has(verb) || args.some((x) => ['--help', '-h', '--list'].includes(x))) return 'none'
-  return verb === 'test' ? 'test' : 'run'
+  return verb === 'test' || verb === 'bench' ? verb : 'run'
 }
 
 function setUp(need) {

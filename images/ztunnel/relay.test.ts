@@ -1,4 +1,6 @@
 import { connect, createServer, type Socket } from 'node:net'
+import { Duplex } from 'node:stream'
+import fc from 'fast-check'
 import { afterEach, expect, test } from 'vitest'
 import type { Traffic } from './access-log.ts'
 import { type Abort, relay } from './relay.ts'
@@ -98,4 +100,56 @@ test('a side that is gone already fails the relay', async () => {
   const [, b] = await pair()
   a.destroy()
   await expect(relay(a, b, { sent: 0, received: 0 }, () => {})).rejects.toThrow(/^io error/)
+})
+
+/** A side that notes how its bytes were written: one entry for each write, as a system call would be. */
+function side(take: (callback: () => void) => void = (callback) => callback()) {
+  const writes: Buffer[] = []
+  const note = (bytes: Buffer, callback: () => void) => {
+    writes.push(bytes)
+    take(callback)
+  }
+  const stream = new Duplex({
+    read() {},
+    write: (chunk: Buffer, _encoding, callback) => note(chunk, callback),
+    writev: (chunks, callback) => note(Buffer.concat(chunks.map((c) => c.chunk as Buffer)), callback),
+  })
+  return { stream, writes }
+}
+
+test('large chunks of one turn are written at once; a small one does not wait', async () => {
+  const [near, far] = [side(), side()]
+  relay(near.stream, far.stream, { sent: 0, received: 0 }, () => {}).catch(() => {})
+  for (let i = 0; i < 32; i++) near.stream.push(Buffer.alloc(8192, i))
+  await new Promise((resolve) => setImmediate(resolve))
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(far.writes.map((w) => w.length)).toEqual([32 * 8192])
+  near.stream.push(Buffer.from('small'))
+  await new Promise<void>((resolve) => process.nextTick(resolve))
+  expect(far.writes.at(-1)!.toString()).toBe('small')
+  near.stream.destroy()
+})
+
+test('whatever the sizes of chunks and the pace of the sides, all bytes arrive in order, then the end', async () => {
+  const size = fc.oneof(fc.nat(100), fc.nat(20_000), fc.constantFrom(4096, 4097, 300_000))
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.tuple(size, fc.boolean()), { maxLength: 20 }), fc.boolean(), async (chunks, slow) => {
+      const near = side()
+      const far = side((callback) => (slow ? setImmediate(callback) : callback()))
+      const traffic = { sent: 0, received: 0 }
+      const done = relay(near.stream, far.stream, traffic, () => {})
+      let n = 0
+      for (const [length, pause] of chunks) {
+        near.stream.push(Buffer.alloc(length, n++))
+        if (pause) await new Promise((resolve) => setImmediate(resolve))
+      }
+      near.stream.push(null)
+      far.stream.push(null)
+      await done
+      const sent = Buffer.concat(chunks.map(([length], i) => Buffer.alloc(length, i)))
+      expect(Buffer.concat(far.writes).equals(sent)).toBe(true)
+      expect(traffic.sent).toBe(sent.length)
+    }),
+    { numRuns: 100 },
+  )
 })

@@ -6,6 +6,12 @@ import type { Traffic } from './access-log.ts'
 /** How long a side that is given up may take to send what it has, milliseconds. */
 const lingering = 5_000
 
+/** So many bytes may wait for a side that takes them slowly before the other is told to hold back, and so few before it may go on. */
+const high = 1 << 20
+const low = 256 << 10
+/** Chunks up to this many bytes go at once; larger ones are gathered until the turn of the event loop ends, since one large write costs less than many small. */
+const small = 4 << 10
+
 /** Ends a relay from outside: both sides are closed and the relay fails with `reason`. */
 export type Abort = (reason: string) => void
 
@@ -56,11 +62,25 @@ export function relay(near: Duplex, far: Duplex, traffic: Traffic, onAbort: (abo
 
 function copy(from: Duplex, to: Duplex, count: (bytes: number) => void, done: () => void, fail: (reason: string) => void): void {
   let ended = false
+  let gathering = false
+  const flush = () => {
+    gathering = false
+    to.uncork()
+  }
+  const written = () => {
+    if (from.isPaused() && to.writableLength <= low) from.resume()
+  }
   from.on('data', (chunk: Buffer) => {
     count(chunk.length)
-    if (to.writable && !to.write(chunk)) from.pause()
+    if (!to.writable) return
+    if (!gathering && chunk.length > small) {
+      gathering = true
+      to.cork()
+      setImmediate(flush)
+    }
+    to.write(chunk, written)
+    if (to.writableLength >= high) from.pause()
   })
-  to.on('drain', () => from.resume())
   from.once('end', () => {
     if (wasReset(from)) return fail('io error: stream reset by the peer')
     ended = true

@@ -156,6 +156,11 @@ export class Ztunnel {
     for (const resolve of [...this.#waiting]) resolve()
   }
 
+  /** Of the process itself: those that start it replace themselves by it. */
+  get pid(): number {
+    return this.#child!.pid!
+  }
+
   signal(name: NodeJS.Signals): void {
     this.#child?.kill(name)
   }
