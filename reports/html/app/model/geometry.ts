@@ -14,7 +14,8 @@ export const GUTTER = 58
 const EDGE = 12
 const NODE_GAP = 20
 const POD_GAP = 10
-const NARROWEST = 50
+const BREAK = 16
+const NARROWEST = 46
 const WIDEST = 112
 
 /** Spreads the columns over the room that there is; where it is too narrow for all, the drawing is wider than the room. */
@@ -22,7 +23,10 @@ export function geometryOf(line: Line, room: number): Geometry {
   const gaps = line.stations.map((s, i) => {
     const before = line.stations[i - 1]
     if (!before) return 0
-    return before.node !== s.node ? NODE_GAP + POD_GAP : before.netns !== s.netns ? POD_GAP : 0
+    if (before.node !== s.node) return NODE_GAP + POD_GAP
+    if (before.netns !== s.netns) return POD_GAP
+    // Two processes side by side: a leg ends, and another begins elsewhere.
+    return before.kind === 'process' && s.kind === 'process' ? BREAK : 0
   })
   const fixed = GUTTER + 2 * EDGE + gaps.reduce((sum, g) => sum + g, 0)
   const column = Math.min(WIDEST, Math.max(NARROWEST, (room - fixed) / Math.max(1, line.stations.length)))

@@ -44,7 +44,10 @@ function sentence(c: ReportCase): string {
   const hops = c.legs.flatMap((l) => l.hops)
   const proven = hops.filter((h) => h.verdict === 'pass').length
   const result = hops.length > 0 ? `${proven} of ${hops.length} hops proven, ${c.durationMs} ms.` : ''
-  if (!c.request) return `${verdictWords[c.verdict]}. ${result}`.trim()
+  if (!c.request) {
+    const held = c.checks.filter((h) => h.verdict === 'pass').length
+    return c.checks.length > 0 ? `${held} of ${c.checks.length} checks hold, ${(c.durationMs / 1000).toFixed(1)} s.` : result
+  }
   const { client, server, destination, endpoint, outcome } = c.request
   const who = (p: typeof client) => (p.netns === 'node' ? `node ${p.node}` : podName(p.netns))
   const by = destination === endpoint ? '' : `, which stands for ${endpoint}`

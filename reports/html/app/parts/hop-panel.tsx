@@ -85,8 +85,12 @@ function ProofView({ proof, open, report, shown, zero }: Props & { proof: Report
         </span>
       </summary>
       <div class="body">
-        <h4>Asked for</h4>
-        {proof.asked ? <Asked asked={proof.asked} /> : <p>{proof.expected}</p>}
+        {proof.asked && (
+          <>
+            <h4>Asked for</h4>
+            <Asked asked={proof.asked} />
+          </>
+        )}
         <h4>Seen</h4>
         {proof.status === 'contradicted' && <p class="verdict-line fail">{proof.seen}</p>}
         {proof.status === 'proven' && proof.seen && <p>{proof.seen}</p>}

@@ -54,7 +54,7 @@ const membersOf = (g: Group): ReportCase[] => [
 function GroupCard({ group, left, ...shared }: Shared & { group: Group; left: ReadonlySet<ReportCase> }) {
   const title = valueWords(group.name)
   return (
-    <article class="group">
+    <article class={group.columns.length > 3 ? 'group wide' : 'group'}>
       <h3>{title}</h3>
       {groupWords(group.name) && <p class="soft">{groupWords(group.name)}</p>}
       {group.rows.length > 0 && (

@@ -72,7 +72,7 @@ export function PathPicture({ shown, line, geometry, selected, onHop }: Props) {
 /** The first text that there is room for. */
 const fitting = (room: number, ...texts: string[]) => texts.find((t) => t.length <= room * 1.1) ?? texts.at(-1)
 
-const pill = (label: string) => Math.max(48, label.length * 6.6 + 16)
+const pill = (label: string) => Math.max(44, label.length * 6.2 + 10)
 
 function NodeBox({ box, geometry: { x, half }, bottom }: { box: Box; geometry: Geometry; bottom: number }) {
   const left = x[box.from]! - half - 10
