@@ -12,6 +12,8 @@ export interface Judgement {
   readonly verdicts: readonly CaseVerdict[]
   readonly notes: readonly string[]
   readonly bundle: Bundle<unknown, unknown, unknown>
+  /** The observations of the bundle, in the order in which the judge asks. */
+  readonly evidence: Evidence
 }
 
 /**
@@ -32,5 +34,5 @@ export function judgeBundle(directory: string): Judgement {
       if (!('unsupported' in e)) return judgeCase(e, attempts.get(e.case.id) ?? [], evidence)
       return { id: e.case.id, mode: e.case.mode, verdict: 'unsupported', reason: e.unsupported, durationMs: 0, legs: [], checks: [] }
     })
-  return { manifest: bundle.manifest, verdicts, notes: bundle.notes, bundle }
+  return { manifest: bundle.manifest, verdicts, notes: bundle.notes, bundle, evidence }
 }

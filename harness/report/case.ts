@@ -17,14 +17,12 @@ export interface CaseSources {
   readonly main: Attempt | undefined
   readonly evidence: Evidence
   readonly table: EvidenceTable
-  /** Packets by where a connection is seen. */
-  readonly places: ReadonlyMap<string, readonly PacketObservation[]>
   /** Microseconds since 1970. */
   readonly epoch: number
 }
 
 /** Where a connection is seen, either way. */
-export const placeOf = (p: PacketObservation) => [p.node, p.netns, p.dev, ...[p.from, p.to].sort()].join(' ')
+const placeOf = (p: PacketObservation) => [p.node, p.netns, p.dev, ...[p.from, p.to].sort()].join(' ')
 
 type Told = Omit<ReportCase, 'key' | 'batch' | 'fault' | 'capture'>
 
@@ -103,27 +101,29 @@ function requestOf(e: Expectation, main: Attempt, epoch: number): NonNullable<Re
   }
 }
 
-/** The packets that the verdict rests on, and the others of their connections around its time; each with its leg. */
-function packetsOf({ result, table, places }: CaseSources, legs: readonly Leg[]): [number, number][] {
+/** The packets that the verdict rests on, and the others of their connections while the request was made; each with its leg, oldest first. */
+function packetsOf({ result, main, evidence, table }: CaseSources, legs: readonly Leg[]): [number, number][] {
   const legOf = new Map<string, number>()
-  const cited: PacketObservation[] = []
+  const found = new Map<PacketObservation, string>()
   const cite = (hop: CaseResult['checks'][number], leg: number) => {
     for (const ref of hop.proofs.filter((p) => p.kind !== 'marker').flatMap((p) => p.refs)) {
       const p = table.observation(ref)
       if (p?.kind !== 'packet') continue
-      cited.push(p)
+      const place = placeOf(p)
+      found.set(p, place)
       // A hop may rest on packets of other places too, from which its ports are known.
       const here = leg >= 0 && `${p.node}/${p.netns}/${p.dev}/`.startsWith(`${hop.vantage}/`)
-      if (here || !legOf.has(placeOf(p))) legOf.set(placeOf(p), here ? leg : -1)
+      if (here || !legOf.has(place)) legOf.set(place, here ? leg : -1)
     }
   }
   for (const [l] of legs.entries()) for (const hop of result.legs[l]?.hops ?? []) cite(hop, l)
   for (const check of result.checks) cite(check, -1)
-  if (cited.length === 0) return []
-  const from = Math.min(...cited.map((p) => p.t)) - 1e6
-  const to = Math.max(...cited.map((p) => p.t)) + 1e6
-  return [...legOf]
-    .flatMap(([place, leg]) => (places.get(place) ?? []).filter((p) => p.t >= from && p.t <= to).map((p) => ({ p, leg })))
-    .sort((a, b) => a.p.t - b.p.t)
-    .map(({ p, leg }) => [table.packet(p), leg])
+  const netns = new Map([...found.keys()].map((p) => [`${p.node}/${p.netns}`, p]))
+  for (const where of main ? netns.values() : []) {
+    for (const p of evidence.in('packet', where, main!.window)) {
+      const place = placeOf(p)
+      if (legOf.has(place)) found.set(p, place)
+    }
+  }
+  return [...found].sort(([a], [b]) => a.t - b.t).map(([p, place]) => [table.packet(p), legOf.get(place)!])
 }

@@ -17,7 +17,7 @@ export class EvidenceTable {
   readonly #indexes = new Map<string, number>()
   readonly #withBytes = new Set<number>()
 
-  /** @param entries the report's, shared by its batches, whose refs are their own */
+  /** @param entries the report's, shared by its batches, whose refs are their own; @param observations those that are cited */
   constructor(entries: Evidence[], observations: readonly Observation[], walks: Walks, epoch: number) {
     this.entries = entries
     this.#walks = walks

@@ -7,7 +7,7 @@ import type { Judgement } from '../judge/bundle.ts'
 import { Evidence } from '../judge/evidence.ts'
 import type { Expectation, Unsupported } from '../judge/expectation.ts'
 import type { Attempt } from '../traffic/attempt.ts'
-import { caseOf, placeOf } from './case.ts'
+import { caseOf } from './case.ts'
 import { EvidenceTable } from './evidence-table.ts'
 import { WalkStore, Walks } from './walks.ts'
 
@@ -18,6 +18,8 @@ export interface Judged extends ReportBatch {
   readonly expectations: readonly (Expectation | Unsupported)[]
   readonly attempts: readonly Attempt[]
   readonly observations: readonly Observation[]
+  /** The same observations, as the judge asks for them. */
+  readonly evidence: Evidence
   /** The fault that was seeded while it was made. */
   readonly fault?: string
   /** Whether its cases' captures lie beside the report. */
@@ -25,7 +27,11 @@ export interface Judged extends ReportBatch {
 }
 
 /** @param folder where the bundle lies, from where the report will */
-export function judgedOf({ manifest, bundle }: Judgement, folder: string, results: readonly CaseResult[]): Omit<Judged, 'captures'> {
+export function judgedOf(
+  { manifest, bundle, evidence }: Judgement,
+  folder: string,
+  results: readonly CaseResult[],
+): Omit<Judged, 'captures'> {
   return {
     mode: manifest.mode,
     release: manifest.release,
@@ -35,6 +41,7 @@ export function judgedOf({ manifest, bundle }: Judgement, folder: string, result
     expectations: bundle.cases.map(({ value }) => value as Expectation | Unsupported),
     attempts: bundle.traffic.map(({ value }) => value as Attempt),
     observations: observations(bundle),
+    evidence,
   }
 }
 
@@ -64,25 +71,20 @@ export class ReportBuilder {
     this.#epoch = Date.parse(startedAt) * 1000
   }
 
-  add({ mode, release, folder, environment, results, expectations, attempts, observations: all, fault, captures }: Judged): void {
+  add({ mode, release, folder, environment, results, expectations, attempts, observations, evidence, fault, captures }: Judged): void {
     const batch = this.#batches.length
     this.#batches.push({ mode, release, folder, environment })
-    const walks = new Walks(
-      this.#walks,
-      all.filter((o) => o.kind === 'trace'),
+    const wanted = new Set(
+      results.flatMap((c) => [...c.legs.flatMap((l) => l.hops), ...c.checks].flatMap((h) => h.proofs.flatMap((p) => p.refs))),
     )
-    const table = new EvidenceTable(this.#entries, all, walks, this.#epoch)
-    const places = Map.groupBy(
-      all.filter((o) => o.kind === 'packet'),
-      placeOf,
-    )
-    const evidence = new Evidence(all)
+    const cited = observations.filter((o) => wanted.has(o.ref))
+    const table = new EvidenceTable(this.#entries, cited, new Walks(this.#walks, evidence), this.#epoch)
     const expected = new Map(expectations.map((e) => [e.case.id, e]))
     const mains = new Map(attempts.filter((a) => a.role === 'main').map((a) => [a.case, a]))
     for (const result of results) {
       const found = expected.get(result.id)
       const expectation = found && 'path' in found ? found : undefined
-      const told = caseOf({ result, expectation, main: mains.get(result.id), evidence, table, places, epoch: this.#epoch })
+      const told = caseOf({ result, expectation, main: mains.get(result.id), evidence, table, epoch: this.#epoch })
       const capture = captures ? captureOf(result) : undefined
       const key = fault ? `${fault}: ${result.id}` : result.id
       this.#cases.push({ key, batch, ...(fault ? { fault } : {}), ...told, ...(capture ? { capture } : {}) })
@@ -93,7 +95,7 @@ export class ReportBuilder {
   addAlone(results: readonly CaseResult[]): void {
     for (const [, own] of Map.groupBy(results, (c) => `${c.mode} ${c.release}`)) {
       const { mode, release } = own[0]!
-      const none = { folder: 'bundle', environment: {}, expectations: [], attempts: [], observations: [] }
+      const none = { folder: 'bundle', environment: {}, expectations: [], attempts: [], observations: [], evidence: new Evidence([]) }
       this.add({ mode, release, ...none, results: own, captures: false })
     }
   }

@@ -88,6 +88,7 @@ export function exampleRun(): Judged {
     expectations: runs.map((r) => r.expectation),
     attempts: runs.flatMap((r) => r.attempts),
     observations: runs.flatMap((r) => r.observations),
+    evidence: new Evidence(runs.flatMap((r) => r.observations)),
     captures: true,
   }
 }

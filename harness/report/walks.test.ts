@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { TraceObservation } from '../evidence/observation.ts'
+import { Evidence } from '../judge/evidence.ts'
 import { WalkStore, Walks } from './walks.ts'
 
 const line = (n: number, t: number, more: Partial<TraceObservation> = {}): TraceObservation => ({
@@ -35,7 +36,7 @@ test('a walk is all lines of its id in its namespace and time, once, whichever o
     line(7, 1002, { flags: 'A', seq: 2 }),
     line(6, 900_000),
   ]
-  const walks = new Walks(store, lines)
+  const walks = new Walks(store, new Evidence(lines))
   expect(walks.of(lines[2]!)).toEqual({ walk: 0, line: 1 })
   expect(walks.of(lines[1]!)).toEqual({ walk: 0, line: 0 })
   expect(store.walks).toEqual([
@@ -53,7 +54,7 @@ test('a walk is all lines of its id in its namespace and time, once, whichever o
 test('the kernel gives an id again later: that is another walk', () => {
   const store = new WalkStore()
   const lines = [line(1, 1000), line(2, 900_000)]
-  const walks = new Walks(store, lines)
+  const walks = new Walks(store, new Evidence(lines))
   expect([walks.of(lines[0]!), walks.of(lines[1]!)]).toEqual([
     { walk: 0, line: 0 },
     { walk: 1, line: 0 },

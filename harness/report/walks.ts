@@ -1,5 +1,6 @@
 import type { Walk, WalkLine } from '../../reports/html/report.ts'
 import type { TraceObservation } from '../evidence/observation.ts'
+import type { Evidence } from '../judge/evidence.ts'
 
 /** The kernel's ids of walks come again: lines further apart than this are of another packet. Microseconds. */
 const NEARBY = 20_000
@@ -25,24 +26,23 @@ export class WalkStore {
 /** Finds the whole walk that a trace line of a bundle is of. */
 export class Walks {
   readonly #store: WalkStore
-  readonly #lines: Map<string, TraceObservation[]>
+  readonly #evidence: Evidence
   readonly #found = new Map<string, { walk: number; line: number }>()
 
-  constructor(store: WalkStore, traces: readonly TraceObservation[]) {
+  constructor(store: WalkStore, evidence: Evidence) {
     this.#store = store
-    this.#lines = Map.groupBy(
-      traces.filter((t) => t.table !== OWN_TABLE),
-      keyOf,
-    )
+    this.#evidence = evidence
   }
 
   /** Index of the walk, and of the line in it; undefined: a line that is of none. */
   of(trace: TraceObservation): { walk: number; line: number } | undefined {
     const before = this.#found.get(trace.ref)
     if (before) return before
-    const lines = (this.#lines.get(keyOf(trace)) ?? []).filter((t) => Math.abs(t.t - trace.t) <= NEARBY)
+    if (trace.table === OWN_TABLE) return undefined
+    const lines = this.#evidence
+      .in('trace', trace, { from: trace.t - NEARBY, to: trace.t + NEARBY })
+      .filter((t) => t.traceId === trace.traceId && t.table !== OWN_TABLE && samePacket(t, trace))
     const walk = this.#store.walks.length
-    if (!lines.some((l) => l.ref === trace.ref)) return undefined
     this.#store.walks.push({ at: `${trace.node}/${trace.netns}`, lines: lines.map((l, i) => this.#line(l, lines[i - 1])) })
     for (const [line, l] of lines.entries()) if (!this.#found.has(l.ref)) this.#found.set(l.ref, { walk, line })
     return this.#found.get(trace.ref)
@@ -56,4 +56,4 @@ export class Walks {
 }
 
 /** The kernel may give an id to the next packet at once; no rule changes a packet's flags and sequence number. */
-const keyOf = (t: TraceObservation) => `${t.node}/${t.netns} ${t.traceId} ${t.protocol} ${t.flags} ${t.seq}`
+const samePacket = (a: TraceObservation, b: TraceObservation) => a.seq === b.seq && a.flags === b.flags && a.protocol === b.protocol

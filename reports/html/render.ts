@@ -11,6 +11,6 @@ const slot = '<script id="report" type="application/gzip">'
 export function renderReport(report: Report, template: string): string {
   const at = template.indexOf(slot)
   if (at < 0) throw new Error('the template has no place for the report; remove .everyhop/report-*.html, it is built again')
-  const data = gzipSync(JSON.stringify(report), { level: 9 }).toString('base64')
+  const data = gzipSync(JSON.stringify(report), { level: 6 }).toString('base64')
   return `${template.slice(0, at + slot.length)}${data}${template.slice(at + slot.length)}`
 }
