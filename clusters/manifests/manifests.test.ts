@@ -186,11 +186,12 @@ describe('apps', () => {
     expect(accounts.map((o) => `${o.metadata.namespace}/${o.metadata.name}`)).toEqual(['demo/shared', 'plain/shared'])
   })
 
-  test('services: ClusterIP unless headless, 80 → 8080 and 9000 → 9000', () => {
+  test('services: ClusterIP unless headless, 80 → 8080, 8081 and 9000 as they are', () => {
     expect(find(apps, 'Service', 'httpbin').spec).toEqual({
       selector: { role: 'httpbin' },
       ports: [
         { name: 'http', port: 80, targetPort: 8080, protocol: 'TCP' },
+        { name: 'http2', port: 8081, targetPort: 8081, protocol: 'TCP' },
         { name: 'tcp', port: 9000, targetPort: 9000, protocol: 'TCP' },
       ],
     })
