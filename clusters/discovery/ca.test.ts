@@ -130,6 +130,23 @@ describe("the root's ConfigMap", () => {
   })
 })
 
+test("what the CA did is counted under upstream's names", async () => {
+  const read = async () => {
+    const text = await (await fetch(`http://127.0.0.1:${program.metricsPort}/metrics`)).text()
+    return Object.fromEntries([...text.matchAll(/^citadel_server_(\w+) (\S+)$/gm)].map(([, name, value]) => [name, Number(value)]))
+  }
+  const before = await read()
+  await ask(connect(), uri('sleep'))
+  await ask(connect(), uri('httpbin')).catch(() => {})
+  await connect()
+    .sign({ csr: 'x' })
+    .catch(() => {})
+  const after = await read()
+  const names = ['csr_count', 'success_cert_issuance_count', 'authentication_failure_count', 'csr_sign_error_count']
+  expect(names.map((name) => after[name]! - before[name]!)).toEqual([3, 1, 1, 1])
+  expect(after.root_cert_expiry_timestamp).toBe(new X509Certificate(mesh.rootPem()).validToDate.getTime() / 1000)
+})
+
 test('the root is kept: in a Secret, as upstream names it', () => {
   const { data = {}, type } = mesh.api.store.get(resources.secrets, { namespace: 'istio-system', name: 'istio-ca-secret' }) as {
     data?: Record<string, string>
@@ -154,6 +171,24 @@ test('the serving certificate is renewed while the program runs, and connections
   await ask(late, uri('sleep'))
   expect(stream.error).toBeUndefined()
   expect(await own.stop()).toBe(0)
+})
+
+test('a root of ours that will end is renewed with its key: what it signed stays good', async () => {
+  const before = mesh.rootPem()
+  await program.stop()
+  const files = await generateCa({ validFor: 20_000 })
+  const data = Object.fromEntries(Object.entries(files).map(([key, pem]) => [key, Buffer.from(pem).toString('base64')]))
+  const ref = { namespace: 'istio-system', name: 'istio-ca-secret' }
+  mesh.api.store.patch(resources.secrets, ref, { data })
+  program = await mesh.start()
+  await program.line(/the root certificate was renewed/)
+  await expect.poll(() => mesh.rootPem(), { interval: 10 }).not.toBe(before)
+  const root = new X509Certificate(mesh.rootPem())
+  expect(root.validToDate.getTime()).toBeGreaterThan(Date.now() + 86_400_000)
+  const { chainPem } = await issueLeaf(loadCa(files), { trustDomain: 't', namespace: 'n', serviceAccount: 's' }, 10_000)
+  expect(new X509Certificate(chainPem).verify(root.publicKey)).toBe(true)
+  const { leaf } = await ask(connect(), uri('sleep'))
+  expect(leaf.verify(createPublicKey(files['root-cert.pem']))).toBe(true)
 })
 
 describe('a CA that is plugged in', () => {

@@ -121,11 +121,11 @@ export class Discovery {
     const resources = <K extends keyof Kinds>(kind: K): Handlers<Kinds[K]> => ({
       put: (object) => {
         this.#conversion.put(kind, object)
-        this.#pushes.call()
+        this.#heard(kind, 'update')
       },
       remove: (object) => {
         this.#conversion.remove(kind, object)
-        this.#pushes.call()
+        this.#heard(kind, 'delete')
       },
     })
     const pods = resources('pods')
@@ -156,10 +156,14 @@ export class Discovery {
     return informer.start()
   }
 
+  #heard(kind: keyof Kinds, event: 'update' | 'delete'): void {
+    const isPolicy = kind === 'authorizationPolicies' || kind === 'peerAuthentications'
+    this.#metrics.count(isPolicy ? 'pilot_k8s_cfg_events' : 'pilot_k8s_reg_events', { type: kind, event })
+    this.#pushes.call()
+  }
+
   #push(): void {
-    const changes = this.#conversion.flush()
-    this.#metrics.count('pilot_k8s_cfg_events', {}, 1)
-    this.#xds.push(changes)
+    this.#xds.push(this.#conversion.flush())
   }
 
   #authority(): Ca {

@@ -1,6 +1,6 @@
+import { TextServer } from '../lib/text-server.ts'
 import { readConfig } from './config.ts'
 import { Discovery } from './discovery.ts'
-import { TextServer } from './http.ts'
 import { createLog } from './log.ts'
 import { Metrics } from './metrics.ts'
 

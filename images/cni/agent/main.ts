@@ -1,6 +1,7 @@
+import { TextServer } from '../../lib/text-server.ts'
 import { Ambient } from './ambient.ts'
 import { readConfig, unsupported } from './config.ts'
-import { Health, TextServer } from './health.ts'
+import { Health } from './health.ts'
 import { Installer } from './install/installer.ts'
 import { ClusterApi } from './kubernetes.ts'
 import { createLog } from './log.ts'
