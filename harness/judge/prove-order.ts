@@ -59,6 +59,10 @@ export function proveOrder(proof: OrderProof, scene: Scene): ProofVerdict {
       expected,
       found.map((p) => p.ref),
     )
+  // It ended, and the numbers leave no room for words that were only not seen.
+  const ended = told.find((t, i) => i > told.findIndex((x) => x.packet === found.at(-1)) && t.event === events.at(-1))
+  if (found.length === 1 && ended && !hasSpokenSince(found[0]!, ended.packet, here))
+    return contradicted(proof.kind, expected, `the ${ended.event} without having spoken since`, [found[0]!.ref, ended.packet.ref])
   // What is missing may be there under another address.
   const [side, verb] = events[found.length]!.split(' ') as [string, string]
   const lacking = side === 'client' ? forward : backward
@@ -67,4 +71,11 @@ export function proveOrder(proof: OrderProof, scene: Scene): ProofVerdict {
       !goes(p, forward) && !goes(p, backward) && sharesAnEnd(p, lacking) && (verb === 'ends' ? p.flags.includes('F') : p.payloadLength > 0),
   )
   return near ? contradicted(proof.kind, expected, `[${near.flags}] ${near.from} → ${near.to}`, [near.ref]) : missing(proof.kind, expected)
+}
+
+/** Whether bytes are missing between what one side had sent before a packet of the other, and its end. */
+function hasSpokenSince(since: PacketObservation, end: PacketObservation, here: readonly PacketObservation[]): boolean {
+  const before = here.slice(0, here.indexOf(since)).filter((p) => p.from === end.from && p.to === end.to)
+  const last = before.at(-1)
+  return !last || (last.seq + last.payloadLength + (last.flags.includes('S') ? 1 : 0)) >>> 0 !== (end.seq + end.payloadLength) >>> 0
 }

@@ -17,8 +17,8 @@ export type Seed = CommandSeed | PatchSeed
 
 export interface CommandSeed {
   readonly kind: 'commands'
-  /** In the namespace of every enrolled pod, or of every node. */
-  readonly where: 'enrolled pods' | 'nodes'
+  /** In the namespace of every enrolled pod (but those that opted out of DNS capture: their rules have other places), of those that did, or of every node. */
+  readonly where: 'enrolled pods' | 'pods without DNS capture' | 'nodes'
   /** Each an argv. On nodes, a command that names `$ip` or `$uid` is run once for each enrolled pod of the node. */
   readonly do: readonly (readonly string[])[]
   readonly undo: readonly (readonly string[])[]

@@ -10,7 +10,7 @@ import { patchedCopy } from './seed.ts'
 const directory = mkdtempSync(join(tmpdir(), 'everyhop-patch-'))
 afterAll(() => rmSync(directory, { recursive: true }))
 
-const checks = ['outcome', 'sentinel', 'closed-world', 'reused'].map((id) => `case/${id}`)
+const checks = ['outcome', 'sentinel', 'closed-world', 'reused', 'bytes'].map((id) => `case/${id}`)
 
 describe.for([...modeNames])('faults of mode %s', (mode) => {
   const faults = faultsOf(mode)

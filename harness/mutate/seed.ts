@@ -19,7 +19,7 @@ for p in /proc/[0-9]*; do
 done
 echo "no process of pod $uid" >&2; exit 1`
 
-/** Runs the commands of a seed, one way or the other, everywhere that it names, but in pods that opted out of DNS capture: their rules have other places. */
+/** Runs the commands of a seed, one way or the other, everywhere that it names. */
 export async function runCommands(
   cluster: Pick<AttachedCluster, 'nodes'>,
   topology: TopologyRecord,
@@ -28,9 +28,12 @@ export async function runCommands(
 ): Promise<void> {
   await Promise.all(
     cluster.nodes.map(async (node) => {
-      const pods = topology.pods.filter((p) => p.enrolled && !p.dnsUncaptured && p.node === node.name)
+      const optedOut = seed.where === 'pods without DNS capture'
+      const pods = topology.pods.filter(
+        (p) => p.enrolled && p.node === node.name && (seed.where === 'nodes' || (p.dnsUncaptured === true) === optedOut),
+      )
       for (const argv of seed[way]) {
-        if (seed.where === 'enrolled pods') for (const pod of pods) await runOn(node, ['sh', '-c', IN_POD, 'sh', pod.uid, ...argv])
+        if (seed.where !== 'nodes') for (const pod of pods) await runOn(node, ['sh', '-c', IN_POD, 'sh', pod.uid, ...argv])
         else if (argv.some((word) => word.includes('$'))) {
           for (const pod of pods)
             await runOn(

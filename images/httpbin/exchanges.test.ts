@@ -51,7 +51,7 @@ async function against(exchange: Exchange, serve: (socket: Socket) => void) {
     server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port)),
   )
   try {
-    return await doRequest(request({ protocol: 'tcp', port, exchange, timeoutMs: 1_000 }))
+    return await doRequest(request({ protocol: 'tcp', port, exchange, timeoutMs: 5_000 }))
   } finally {
     server.close()
   }
@@ -133,7 +133,8 @@ test.for([
   [
     'one that alters a byte of many',
     'bulk',
-    (socket: Socket) => socket.on('data', (c: Buffer) => socket.write(Buffer.concat([c.subarray(1), c.subarray(0, 1)]))),
+    (socket: Socket) =>
+      socket.on('data', (c: Buffer) => socket.write(Buffer.concat([c.subarray(1), c.subarray(0, 1)]))).on('end', () => socket.end()),
   ],
   ['one that ends in the middle of many', 'bulk', (socket: Socket) => socket.once('data', (c: Buffer) => socket.end(c))],
 ] as const)('%s is found out', async ([, exchange, serve]) => {

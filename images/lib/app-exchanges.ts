@@ -91,8 +91,9 @@ const exchanges: Readonly<Record<Exchange, (socket: Duplex, body: string, seen: 
     compare(seen, heard, `${greeting}${body}`)
   },
   bulk: async (socket, body, seen) => {
-    const { sent, received, first, last } = await bulk(socket, body)
+    const { same, sent, received, first, last } = await bulk(socket, body)
     Object.assign(seen, { sent, received, body: `${first}…${last}` })
+    if (!same) throw fault('EECHO', `other bytes came back than were sent: SHA-256 ${received.sha256}, not ${sent.sha256}`)
   },
 }
 

@@ -16,7 +16,7 @@ export function protocolCells(mode: string): Case[] {
     cell(mode, { ...entering, protocol: 'http2' }),
     cell(mode, across, 'client-half-close', { ...through, exchange: 'client-half-close' }),
     cell(mode, across, 'server-half-close', { ...through, exchange: 'server-half-close' }),
-    cell(mode, across, 'server-first', { ...through, exchange: 'server-first', quick: true }),
+    cell(mode, across, 'server-first', { ...through, exchange: 'server-first' }),
     cell(mode, across, 'bulk', { ...through, exchange: 'bulk' }),
     cell(mode, entering, 'client-half-close', { exchange: 'client-half-close', quick: false }),
     cell(mode, entering, 'server-first', { exchange: 'server-first', quick: false }),
@@ -37,7 +37,7 @@ function questionCells(mode: string): Case[] {
   return [
     cell(mode, asked, 'mesh-name', { question: ofMesh }),
     cell(mode, asked, 'mesh-name-tcp', { question: { ...ofMesh, transport: 'tcp' }, quick: false }),
-    cell(mode, asked, 'other-name', { question: { ...ofMesh, name: 'of no service' } }),
-    cell(mode, asked, 'uncaptured', { question: { ...ofMesh, captured: false } }),
+    cell(mode, asked, 'other-name', { question: { ...ofMesh, name: 'of no service' }, quick: false }),
+    cell(mode, asked, 'uncaptured', { question: { ...ofMesh, captured: false }, quick: false }),
   ]
 }

@@ -12,4 +12,10 @@ export const strictPlain = 'plain-to-mesh/same-node/pod-ip/http/strict'
 export const strictMesh = 'mesh-to-mesh/same-node/pod-ip/http/strict'
 export const forged = (how: string) => `forged/other-node/pod-ip/http/${how}`
 export const direct = (how: string) => `direct/other-node/pod-ip/tcp/${how}`
+export const overTcp = (exchange: string) => `mesh-to-mesh/other-node/pod-ip/tcp/${exchange}`
+export const http2 = 'mesh-to-mesh/other-node/pod-ip/http2'
+export const datagram = 'mesh-to-mesh/other-node/pod-ip/udp'
+export const itself = (address: string) => `self/same-node/${address}/http`
+export const question = (which: string) => `mesh-to-dns/same-node/cluster-ip/dns/${which}`
+export const headless = 'mesh-to-mesh/other-node/headless/http'
 export const impostor = 'mesh-to-impostor/other-node/pod-ip/http'

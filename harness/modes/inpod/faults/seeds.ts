@@ -28,6 +28,23 @@ export function replaced(table: string, chain: string, position: number, rule: s
   return { kind: 'commands', where: 'enrolled pods', do: [put(other)], undo: [put(rule)] }
 }
 
+/** Puts a rule that does not belong there at a place of a chain. */
+export function added(
+  table: string,
+  chain: string,
+  position: number,
+  rule: string,
+  where: CommandSeed['where'] = 'enrolled pods',
+): CommandSeed {
+  const words = rule.split(' ')
+  return {
+    kind: 'commands',
+    where,
+    do: [['iptables', '-t', table, '-I', chain, `${position}`, ...words]],
+    undo: [['iptables', '-t', table, '-D', chain, ...words]],
+  }
+}
+
 /** Puts a rule in front of a chain on every node. */
 export function addedOnNodes(table: string, chain: string, rule: string): CommandSeed {
   const words = rule.split(' ')
