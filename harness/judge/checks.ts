@@ -144,17 +144,23 @@ export function closedWorldCheck(expectation: Expectation, variables: Variables,
 export function bytesCheck(expectation: Expectation, { token, result, window }: Attempt, evidence: Evidence): HopVerdict | undefined {
   if (expectation.case.exchange !== 'bulk') return undefined
   const served = evidence.in('served', undefined, window).find((s) => s.body.includes(token))
-  const text = (d?: { bytes?: number | undefined; sha256?: string | undefined }) =>
-    d?.sha256 ? `${d.bytes} bytes, SHA-256 ${d.sha256}` : 'nothing'
-  const same = (what: string, wanted: string, seen: string, refs: readonly string[]) => {
-    const expected = `${what}: ${wanted}`
-    return wanted === seen ? proven('digest', expected, refs) : contradicted('digest', expected, seen, refs)
+  const text = (d: Digested) => `${d.bytes} bytes, SHA-256 ${d.sha256}`
+  const same = (expected: string, seen: Digested | undefined, refs: readonly string[]) => {
+    const { sent } = result
+    if (!sent || seen?.sha256 === undefined) return missing('digest', expected)
+    return text(sent) === text(seen)
+      ? proven('digest', expected, refs)
+      : contradicted('digest', `${expected}: ${text(sent)}`, text(seen), refs)
   }
-  const expected = 'the server gets what the client sent'
   return check('bytes', 'arrives byte for byte', [
-    served ? same(expected, text(result.sent), text(served), [served.ref]) : missing('digest', expected),
-    same('the client gets back what it sent', text(result.sent), text(result.received), []),
+    same('the server gets what the client sent', served, served ? [served.ref] : []),
+    same('the client gets back what it sent', result.received, []),
   ])
+}
+
+interface Digested {
+  readonly bytes?: number | undefined
+  readonly sha256?: string | undefined
 }
 
 /** A reused connection must not have been opened again. */

@@ -86,6 +86,7 @@ function attempt(e: Expectation, role: Attempt['role'], at: number, served: bool
     result: {
       ok: served,
       echoed: served,
+      ...(e.case.exchange === 'bulk' && served ? { sent: BULK, received: BULK } : {}),
       localPort,
       ...(served && e.name !== undefined
         ? { answer: { from: e.endpoint, localPort: 40_006, code: 'NOERROR', addresses: [...(e.addresses ?? [])] } }
@@ -102,6 +103,9 @@ function errorOf(outcome: Outcome): NonNullable<Attempt['result']['error']> {
   const [, status] = outcome.split(' ')
   return status ? { code: `HBONE_${status}`, message: '', phase: 'tunnel' } : { code: 'ECONNRESET', message: '', phase: 'request' }
 }
+
+/** What every server of the ideal world got. */
+const BULK = { bytes: 8 << 20, sha256: 'a'.repeat(64) }
 
 const TERMINAL = /-j (REDIRECT|ACCEPT|SNAT)/
 
@@ -153,6 +157,7 @@ function observationsOf(proof: Proof, leg: readonly Proof[], variables: Variable
           peer: fill(proof.peer, variables),
           local: proof.local,
           body: `${token} and more`,
+          ...BULK,
         },
       ]
     case 'token':
