@@ -4,7 +4,7 @@ import { template } from '../../reports/html/template.ts'
 import { exitCodeOf } from '../../reports/results.ts'
 import { EvidenceError } from '../evidence/bundle.ts'
 import { judgeRun } from '../run/judged.ts'
-import { brokenClaims, writeReports } from '../run/reports.ts'
+import { brokenClaims, writeIndexHtml, writeReports } from '../run/reports.ts'
 import { caseText, summaryText } from './view.ts'
 
 export interface JudgeArguments {
@@ -20,7 +20,8 @@ export async function judge(directory: string, { json, out }: JudgeArguments): P
     const broken = brokenClaims(results, directory)
     if (out !== undefined) {
       mkdirSync(out, { recursive: true })
-      writeReports(results, judgements, resolve(out), await template())
+      writeReports(results, judgements, resolve(out))
+      writeIndexHtml(results, judgements, resolve(out), await template())
     }
     const paint = { colour: process.stdout.isTTY === true }
     if (json) process.stdout.write(`${JSON.stringify(results, null, 1)}\n`)

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { loadTopology, TopologyError } from '../../clusters/topology.ts'
@@ -84,7 +85,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
     process.stdout.write(`\n${[...results.cases.map((c) => caseText(c, paint)), '', summaryText(results, paint)].join('\n')}\n`)
   for (const problem of problems) process.stderr.write(`everyhop: ${problem}\n`)
   process.stderr.write(`everything is in ${out} (judge it again: bin/everyhop judge ${out})\n`)
-  if (results) process.stderr.write(`look at it: ${pathToFileURL(join(out, 'index.html'))}\n`)
+  if (existsSync(join(out, 'index.html'))) process.stderr.write(`look at it: ${pathToFileURL(join(out, 'index.html'))}\n`)
   return exitCode
 }
 

@@ -1,12 +1,18 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { renderReport } from '../../reports/html/render.ts'
 import { template } from '../../reports/html/template.ts'
 import { exampleReport, failing, open } from './testing.ts'
+
+const onPath = (name: string) =>
+  (process.env.PATH ?? '')
+    .split(delimiter)
+    .map((folder) => join(folder, name))
+    .find((file) => existsSync(file)) ?? name
 
 const report = exampleReport()
 const hop = 'app-ztunnel/is-turned-around'
@@ -22,7 +28,7 @@ beforeAll(async () => {
   const file = join(folder, 'index.html')
   writeFileSync(file, renderReport(report, await template()))
   url = pathToFileURL(file).href
-  browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] })
+  browser = await chromium.launch({ executablePath: onPath('chromium'), args: ['--no-sandbox'] })
   page = await browser.newPage({ viewport: { width: 1280, height: 900 }, colorScheme: 'light' })
   page.setDefaultTimeout(10_000)
   page.on('console', (message) => complaints.push(message.text()))

@@ -16,17 +16,18 @@ export function writeUnfinished(directory: string): void {
   writeAtomically(join(directory, 'junit.xml'), unfinishedJunitXml(new Date().toISOString(), directory))
 }
 
-/**
- * Writes every report of a run into its folder: all of them follow from what was judged, so that the same bundle gives the same bytes.
- * @param template the built app of index.html
- */
-export function writeReports(results: Results, judgements: readonly Judgement[], directory: string, template: string): void {
+/** Writes the reports of a run into its folder, all but index.html: they follow from what was judged, so that the same bundle gives the same bytes. */
+export function writeReports(results: Results, judgements: readonly Judgement[], directory: string): void {
   writeAtomically(join(directory, 'results.json'), `${JSON.stringify(results, null, 1)}\n`)
   writeAtomically(join(directory, 'junit.xml'), junitXml(results))
   writeAtomically(join(directory, 'summary.md'), summaryMarkdown(results))
   writeAtomically(join(directory, 'conformance.yaml'), conformanceYaml(results))
-  writeAtomically(join(directory, 'index.html'), runHtml(results, judgements, directory, template))
   for (const judgement of judgements) writeCaptures(judgement, join(directory, 'cases'))
+}
+
+/** Writes index.html beside them. @param template the built app */
+export function writeIndexHtml(results: Results, judgements: readonly Judgement[], directory: string, template: string): void {
+  writeAtomically(join(directory, 'index.html'), runHtml(results, judgements, directory, template))
 }
 
 /** What a run's conformance.yaml claims that its evidence does not bear out, a line each; none also where there is no such file. */

@@ -12,7 +12,7 @@ import type { RunContext } from './context.ts'
 import { environment } from './environment.ts'
 import { judgeRun } from './judged.ts'
 import { RunReporter } from './reporter.ts'
-import { writeProblems, writeReports, writeUnfinished } from './reports.ts'
+import { writeIndexHtml, writeProblems, writeReports, writeUnfinished } from './reports.ts'
 import { resolveTopology } from './resolve.ts'
 import { resultsOf } from './results.ts'
 import { Stages } from './stages.ts'
@@ -132,7 +132,13 @@ const inWordsOf = ({ mode, release }: Mesh) => `mode ${mode}, release ${release}
 async function judged(directory: string, stages: readonly Stage[], app: Promise<string>, problems: string[]): Promise<Results | undefined> {
   try {
     const { results, judgements } = judgeRun(directory, stages)
-    writeReports(results, judgements, directory, await app)
+    writeReports(results, judgements, directory)
+    try {
+      writeIndexHtml(results, judgements, directory, await app)
+    } catch (error) {
+      // The verdicts stand without their picture.
+      problems.push(`index.html could not be made: ${(error as Error).message}`)
+    }
     return results
   } catch (error) {
     // Without a first problem this is one; after one there may be nothing to judge yet.
