@@ -2,6 +2,7 @@ import { constants, type Http2Stream } from 'node:http2'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Traffic } from './access-log.ts'
+import { buffersCame } from './young-buffers.ts'
 
 /** How long a side that is given up may take to send what it has, milliseconds. */
 const lingering = 5_000
@@ -72,6 +73,7 @@ function copy(from: Duplex, to: Duplex, count: (bytes: number) => void, done: ()
   }
   from.on('data', (chunk: Buffer) => {
     count(chunk.length)
+    buffersCame(chunk.length)
     if (!to.writable) return
     if (!gathering && chunk.length > small) {
       gathering = true
