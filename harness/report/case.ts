@@ -24,6 +24,9 @@ export interface CaseSources {
 /** Where a connection is seen, either way. */
 const placeOf = (p: PacketObservation) => [p.node, p.netns, p.dev, ...[p.from, p.to].sort()].join(' ')
 
+/** So many pieces of evidence of one proof are shown: the accounts of long loads and streams rest on thousands. */
+export const CITED = 60
+
 type Told = Omit<ReportCase, 'key' | 'batch' | 'fault' | 'capture'>
 
 /** All that the report tells of one case. */
@@ -47,7 +50,7 @@ export function caseOf(sources: CaseSources): Told {
     ...(likely === undefined ? {} : { likely }),
     durationMs,
     reproduce,
-    axes: axesOf(expectation),
+    axes: result.axes ?? axesOf(expectation),
     ...(expectation && main ? { request: requestOf(expectation, main, epoch) } : {}),
     legs,
     checks: result.checks.map((hop) => hopOf(hop, table, undefined, variables)),
@@ -63,6 +66,7 @@ function hopOf(
 ): ReportHop {
   const proofs = hop.proofs.map(({ kind, label, status, expected, seen, refs }, i): ReportProof => {
     const spec = asked?.[i]
+    const cited = refs.slice(0, CITED)
     return {
       kind,
       label,
@@ -70,8 +74,9 @@ function hopOf(
       expected,
       ...(seen === undefined ? {} : { seen }),
       ...(spec ? { asked: JSON.parse(fill(JSON.stringify(spec), variables)) } : {}),
-      refs: refs.map((ref) => table.cited(ref)).filter((x) => x !== undefined),
-      ...pointers(refs.filter((ref) => !table.observation(ref))),
+      refs: cited.map((ref) => table.cited(ref)).filter((x) => x !== undefined),
+      ...pointers(cited.filter((ref) => !table.observation(ref))),
+      ...(refs.length > CITED ? { more: refs.length - CITED } : {}),
     }
   })
   const means = hop.vantage ? hopWords(hop.title) : checkWords(hop.id)
@@ -106,7 +111,7 @@ function packetsOf({ result, main, evidence, table }: CaseSources, legs: readonl
   const legOf = new Map<string, number>()
   const found = new Map<PacketObservation, string>()
   const cite = (hop: CaseResult['checks'][number], leg: number) => {
-    for (const ref of hop.proofs.filter((p) => p.kind !== 'marker').flatMap((p) => p.refs)) {
+    for (const ref of hop.proofs.filter((p) => p.kind !== 'marker').flatMap((p) => p.refs.slice(0, CITED))) {
       const p = table.observation(ref)
       if (p?.kind !== 'packet') continue
       const place = placeOf(p)

@@ -7,7 +7,7 @@ import type { Judgement } from '../judge/bundle.ts'
 import { Evidence } from '../judge/evidence.ts'
 import type { Expectation, Unsupported } from '../judge/expectation.ts'
 import type { Attempt } from '../traffic/attempt.ts'
-import { caseOf } from './case.ts'
+import { CITED, caseOf } from './case.ts'
 import { EvidenceTable } from './evidence-table.ts'
 import { WalkStore, Walks } from './walks.ts'
 
@@ -75,7 +75,9 @@ export class ReportBuilder {
     const batch = this.#batches.length
     this.#batches.push({ mode, release, folder, environment })
     const wanted = new Set(
-      results.flatMap((c) => [...c.legs.flatMap((l) => l.hops), ...c.checks].flatMap((h) => h.proofs.flatMap((p) => p.refs))),
+      results.flatMap((c) =>
+        [...c.legs.flatMap((l) => l.hops), ...c.checks].flatMap((h) => h.proofs.flatMap((p) => p.refs.slice(0, CITED))),
+      ),
     )
     const cited = observations.filter((o) => wanted.has(o.ref))
     const table = new EvidenceTable(this.#entries, cited, new Walks(this.#walks, evidence), this.#epoch)

@@ -120,6 +120,8 @@ export interface ReportProof {
   readonly refs: readonly number[]
   /** Pointers into the bundle to what is not shown here. */
   readonly pointers?: readonly string[]
+  /** How many more it rests on, which only the bundle holds. */
+  readonly more?: number
 }
 
 export type Evidence = PacketEvidence | TraceEvidence | OtherEvidence

@@ -63,7 +63,7 @@ function Trouble({ shown }: { shown: ReportCase }) {
       {hop ? (
         <>
           <h2>
-            First broken hop: {hop.title} <span class="soft">{hop.vantage}</span>
+            First broken {hop.vantage ? 'hop' : 'check'}: {hop.title} <span class="soft">{hop.vantage}</span>
           </h2>
           <dl>
             <div>

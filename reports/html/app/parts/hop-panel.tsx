@@ -109,6 +109,7 @@ function ProofView({ proof, open, report, shown, zero }: Props & { proof: Report
             {main.slice(FEW).map(view)}
           </details>
         )}
+        {proof.more !== undefined && <p class="soft">And {proof.more.toLocaleString('en')} more, which only the bundle holds.</p>}
         {proof.pointers && (
           <ul class="pointers soft">
             {proof.pointers.slice(0, FEW).map((p) => (

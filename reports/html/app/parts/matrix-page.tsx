@@ -176,8 +176,8 @@ function Filters({ report, route, go }: Shared) {
 
 const Legend = () => (
   <p class="legend soft">
-    Each tile is one request, each small bar one hop of it. <Mark verdict="pass" /> every proof was seen &nbsp; <Mark verdict="fail" />{' '}
-    something else was seen in its place &nbsp;
+    Each tile is one case, each small bar one hop or check of it. <Mark verdict="pass" /> every proof was seen &nbsp;{' '}
+    <Mark verdict="fail" /> something else was seen in its place &nbsp;
     <Mark verdict="inconclusive" /> not seen, or a control failed. Press <kbd>?</kbd> for words and keys.
   </p>
 )

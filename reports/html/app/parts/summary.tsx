@@ -15,10 +15,12 @@ export function Summary({ report, link }: Shared) {
   return (
     <section class="summary" aria-label="Result">
       <h1 class={troubled.length > 0 ? 'bad' : 'good'}>{headline(totals, cases.length)}</h1>
-      <p class="figures">
-        <b>{count(hops.filter((h) => h.verdict === 'pass').length)}</b> of {count(hops.length)} hops proven by <b>{count(proofs)}</b>{' '}
-        proofs, each seen on the very request it is about.
-      </p>
+      {hops.length > 0 && (
+        <p class="figures">
+          <b>{count(hops.filter((h) => h.verdict === 'pass').length)}</b> of {count(hops.length)} hops proven by <b>{count(proofs)}</b>{' '}
+          proofs, each seen on the very request it is about.
+        </p>
+      )}
       {report.notRun.length > 0 && (
         <p class="figures">
           <a href={link({ page: 'run' })}>{report.notRun.length} more were asked for and not run</a>
@@ -39,7 +41,11 @@ export function Summary({ report, link }: Shared) {
                   <Mark verdict={c.verdict} />
                   <span>
                     <b>{caseWords(c)}</b>
-                    <small>{hop ? `first broken hop: ${hop.title}, at ${hop.vantage || 'the case as a whole'}` : (c.reason ?? '')}</small>
+                    <small>
+                      {hop
+                        ? `first broken ${hop.vantage ? `hop: ${hop.title}, at ${hop.vantage}` : `check: ${hop.title}`}`
+                        : (c.reason ?? '')}
+                    </small>
                   </span>
                 </a>
               </li>
