@@ -121,12 +121,14 @@ export function closedWorldCheck(expectation: Expectation, variables: Variables,
     !toItself &&
     ((address(p.from) === expectation.client.ip && there.has(address(p.to))) ||
       (address(p.to) === expectation.client.ip && there.has(address(p.from))))
-  const strays = evidence
+  const unlisted = evidence
     .in('packet', undefined, attempt.window)
     .filter(
       (p) =>
         protocols.has(p.protocol) && (ends.has(p.from) || ends.has(p.to) || pair(p)) && !allowed.has(`${deviceKey(p)} ${p.from} ${p.to}`),
     )
+  const earlier = new Map(unlisted.filter((p) => !ends.has(p.from) && !ends.has(p.to)).map((p) => [p, openedBefore(p, attempt, evidence)]))
+  const strays = unlisted.filter((p) => !earlier.get(p))
   const expected = 'packets of the case are seen only where the path lists them'
   return check('closed-world', 'strays nowhere', [
     strays[0]
@@ -136,8 +138,20 @@ export function closedWorldCheck(expectation: Expectation, variables: Variables,
           `[${strays[0].flags}] ${strays[0].from} → ${strays[0].to} ${strays[0].direction} at ${deviceKey(strays[0])}`,
           strays.map((p) => p.ref),
         )
-      : proven('packet', expected, boundRefs(expectation.path.legs, variables)),
+      : proven('packet', expected, [
+          ...boundRefs(expectation.path.legs, variables),
+          ...new Set([...earlier.values()].flatMap((o) => o?.ref ?? [])),
+        ]),
   ])
+}
+
+/** The SYN with which the packet's connection was opened before the case's time, when it was not opened again in it: the end of another case's connection. */
+function openedBefore(p: PacketObservation, { window }: Attempt, evidence: Evidence): PacketObservation | undefined {
+  const { node, netns, dev } = p
+  const opens = (o: PacketObservation) =>
+    o.dev === dev && o.flags === 'S' && ((o.from === p.from && o.to === p.to) || (o.from === p.to && o.to === p.from))
+  const inTime = (from: number, to: number) => evidence.in('packet', { node, netns }, { from, to }).findLast(opens)
+  return inTime(window.from, window.to) ? undefined : inTime(0, window.from)
 }
 
 /** Of many bytes: what the client sent is what the server got, and what the client got is what it had sent, by digest. */

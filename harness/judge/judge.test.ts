@@ -131,6 +131,22 @@ describe('what a case rests on besides its path', () => {
     expect(judge([stray])).toMatchObject({ verdict: 'fail', brokenHop: 'case/closed-world' })
   })
 
+  test('the end of an earlier connection of the same pair is none of its packets, unless it was opened again', () => {
+    const late = {
+      ...packet,
+      from: `${expectation.client.ip}:39999`,
+      to: `${expectation.server.ip}:8080`,
+      flags: 'FA',
+      payload: Buffer.alloc(0),
+    }
+    const opening = (t: number) => ({ ...late, ref: 'opening', flags: 'S', t })
+    const before = judge([opening(main.window.from - 1000), late])
+    expect(before.verdict).toBe('pass')
+    expect(before.checks.find((c) => c.id === 'case/closed-world')!.proofs[0]!.refs).toContain('opening')
+    expect(judge([opening(main.window.from - 1000), opening(main.window.from + 4), late]).brokenHop).toBe('case/closed-world')
+    expect(judge([{ ...opening(main.window.from - 1000), dev: 'lo' }, late]).brokenHop).toBe('case/closed-world')
+  })
+
   test('a second SYN to the tunnel that it must reuse fails it', () => {
     const syn = observations.find((o) => o.kind === 'packet' && o.flags === 'S' && o.to.endsWith(':15008'))!
     const verdict = judge([{ ...syn, from: `${expectation.client.ip}:49999`, t: main.window.from + 5 }])
