@@ -147,4 +147,8 @@ function FaultRow({ fault, columns, open, report, link, go }: Shared & { fault: 
 }
 
 /** `LEG/SLUG` → the hop in words. */
-const hopName = (hop: string) => hop.slice(hop.indexOf('/') + 1).replaceAll('-', ' ')
+const hopName = (hop: string) =>
+  hop
+    .slice(hop.indexOf('/') + 1)
+    .replaceAll('-', ' ')
+    .replace(/ s /, '’s ')
