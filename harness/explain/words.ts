@@ -56,6 +56,9 @@ const hops: Readonly<Record<string, string>> = {
   'is refused in the handshake': 'The certificate is not believed, so the TLS handshake ends before a request can be asked.',
   'is given up by the client side': "The client's ztunnel says that it gives the connection up, and why.",
   'is refused as a call to itself': 'ztunnel refuses a connection that is addressed to its own port: it would call itself for ever.',
+  "is refused as another pod's":
+    "The client asks, in its tunnel, for an address that is not this pod's: ztunnel is no way round to others.",
+  'is cut off by policy': 'A policy came that forbids the connection. It stood already, and is closed at once.',
   'is given the probe address': "A rule on the node gives the node's own connections to pods of the mesh the source address 169.254.7.127.",
   'enters the pod': 'Out of the cable, into the pod.',
   'passes by ztunnel': 'A rule lets the probe address through before any other could turn it.',

@@ -13,6 +13,11 @@ export function outcomeCheck(expectation: Expectation, attempt: Attempt, evidenc
   const served = evidence.in('served', undefined, attempt.window).filter((s) => s.body.includes(attempt.token))
   const answered = attempt.result.ok && attempt.result.echoed
   const words = answered ? 'the client got its token back' : `the client got ${errorText(attempt)}`
+  const seen = served[0] ? proven('outcome', 'the server sees the token', [served[0].ref]) : missing('outcome', 'the server sees the token')
+  const unseen = served[0]
+    ? contradicted('outcome', 'no server sees the token', `${served[0].netns} served it`, [served[0].ref])
+    : proven('outcome', 'no server sees the token', [])
+  const title = outcome === 'served' || outcome === 'resolved' ? 'is served' : outcome === 'cut-off' ? 'is cut off' : 'is refused'
   const proofs =
     outcome === 'resolved'
       ? [resolvedProof(expectation, attempt)]
@@ -21,15 +26,13 @@ export function outcomeCheck(expectation: Expectation, attempt: Attempt, evidenc
             answered
               ? proven('outcome', 'the client gets its token back', [])
               : contradicted('outcome', 'the client gets its token back', words, []),
-            served[0] ? proven('outcome', 'the server sees the token', [served[0].ref]) : missing('outcome', 'the server sees the token'),
+            seen,
           ]
         : [
             refusedAs(outcome, attempt) ? proven('outcome', refusals(outcome), []) : contradicted('outcome', refusals(outcome), words, []),
-            served[0]
-              ? contradicted('outcome', 'no server sees the token', `${served[0].netns} served it`, [served[0].ref])
-              : proven('outcome', 'no server sees the token', []),
+            outcome === 'cut-off' ? seen : unseen,
           ]
-  return check('outcome', outcome === 'served' || outcome === 'resolved' ? 'is served' : 'is refused', proofs)
+  return check('outcome', title, proofs)
 }
 
 /** The client's own word: who answered, and with which addresses. */
@@ -50,14 +53,14 @@ type Refusal = Exclude<Outcome, 'served' | 'resolved'>
 const refusals = (outcome: Refusal) =>
   outcome === 'refused'
     ? 'the client is refused'
-    : outcome === 'closed'
+    : outcome === 'closed' || outcome === 'cut-off'
       ? 'the client gets a connection that is closed without an answer'
       : `the client gets its CONNECT ${outcome}`
 
 function refusedAs(outcome: Refusal, { result: { ok, echoed, error } }: Attempt): boolean {
   if (ok && echoed) return false
   if (outcome === 'refused') return true
-  if (outcome === 'closed')
+  if (outcome === 'closed' || outcome === 'cut-off')
     return (error?.phase === 'request' && !error.code.startsWith('HTTP_') && error.code !== 'ETIMEDOUT') || error?.code === 'EHBONE'
   return error?.code === outcome.replace('answered ', 'HBONE_')
 }

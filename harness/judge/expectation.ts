@@ -49,7 +49,7 @@ const boundSchema = z.object({
   path: z.object({
     legs: z.array(legSchema),
     bindings: z.record(z.string(), z.object({ from: z.enum(['client', 'packet', 'conntrack', 'question', 'translation']) }).loose()),
-    outcome: z.union([z.enum(['served', 'resolved', 'refused', 'closed']), z.templateLiteral(['answered ', z.number()])]),
+    outcome: z.union([z.enum(['served', 'resolved', 'refused', 'closed', 'cut-off']), z.templateLiteral(['answered ', z.number()])]),
   }),
 })
 

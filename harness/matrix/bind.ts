@@ -82,7 +82,7 @@ export function bindCases(
 }
 
 /** Whether its server is given a policy for it. */
-const hasPolicy = (c: Case) => c.policy === 'allow' || c.policy === 'deny'
+const hasPolicy = (c: Case) => c.policy === 'allow' || c.policy === 'deny' || c.policy === 'revoked'
 
 /** Whether a case needs a tunnel that is new. */
 const needsNewTunnel = (c: Case) => c.traffic === 'mesh-to-mesh' && c.connection === 'new' && c.protocol !== 'udp'

@@ -32,8 +32,8 @@ export interface Axes {
 
 /** What most cells have the plain value of. */
 export interface Variation {
-  /** `strict`: no plaintext is taken (PeerAuthentication). */
-  readonly policy: 'none' | 'allow' | 'deny' | 'strict'
+  /** `strict`: no plaintext is taken (PeerAuthentication). `revoked`: a policy that denies comes while the server still works at the answer. */
+  readonly policy: 'none' | 'allow' | 'deny' | 'strict' | 'revoked'
   /** `pooled`: a request before it opened the tunnel that this one must reuse. */
   readonly connection: 'new' | 'pooled'
   readonly exchange: Exchange

@@ -179,6 +179,7 @@ export interface Path {
 
 /**
  * How the request must end: served, or `resolved` (a name server answered with the addresses); or without the server having seen it: `refused` in whatever way, `closed` (the connection stood and ended without an answer),
- * or the CONNECT of the client's own tunnel answered with a status.
+ * or the CONNECT of the client's own tunnel answered with a status. `cut-off`: the server has seen it, and the connection is
+ * closed before the answer.
  */
-export type Outcome = 'served' | 'resolved' | 'refused' | 'closed' | `answered ${number}`
+export type Outcome = 'served' | 'resolved' | 'refused' | 'closed' | 'cut-off' | `answered ${number}`

@@ -29,6 +29,8 @@ function ran({ start, port, subnet, uid }: Chosen, change: (o: object[]) => obje
     payloadLength: 0,
     ...more,
   })
+  const veth = (suffix: string) => `veth${suffix}${port}`
+  const nodeRoute = (line: string) => ({ kind: 'route', node: 'one', netns: 'node', snapshot: 'before', family: 'ip', line })
   const seen = [
     packet(there, 'S'),
     packet(back, 'SA', { direction: 'out' }),
@@ -61,6 +63,13 @@ function ran({ start, port, subnet, uid }: Chosen, change: (o: object[]) => obje
     },
     { kind: 'set-member', node: 'one', netns: 'node', snapshot: 'before', family: 'ip', set: 's', line: `${server} comment "${uid}"` },
     { kind: 'listener', node: 'one', netns: 'demo.server', snapshot: 'before', protocol: 'tcp', local: '*:15001', mark: 1337 },
+    { ...packet(there, 'S'), netns: 'node', dev: veth('a'), direction: 'out' },
+    nodeRoute(`${server} dev ${veth('a')} scope host`),
+    // A proxy's pod, which is another one in each run.
+    nodeRoute(`${subnet}.${port % 100} dev ${veth('b')} scope host`),
+    { ...nodeRoute(`local ${subnet}.${port % 100} dev eth0`), netns: `istio-system.ztunnel-${port}` },
+    // The harness looks whether its streams are alive.
+    packet({ from: `127.0.0.1:${port}`, to: '127.0.0.1:9' }, '', { protocol: 'udp', payloadLength: port % 7 }),
     // The kubelet asks the server; the counters of a rule; a line of a log.
     packet({ from: `169.254.7.127:${port + 1}`, to: `${server}:8080` }, 'S'),
     { kind: 'rule', node: 'one', netns: 'demo.server', snapshot: 'before', rule: '-A C -j X', packets: port },
@@ -79,7 +88,13 @@ function ran({ start, port, subnet, uid }: Chosen, change: (o: object[]) => obje
     request: { protocol: 'http', host: server, port: 8080 },
   } as unknown as Attempt
   return {
-    topology: { name: 't', nodes: [{ name: 'one', address: '172.18.0.2' }], pods: [...pods], services: [], proxies: [] },
+    topology: {
+      name: 't',
+      nodes: [{ name: 'one', address: '172.18.0.2' }],
+      pods: [...pods],
+      services: [],
+      proxies: [{ name: `ztunnel-${port}`, namespace: 'istio-system', node: 'one', uid: 'z' }],
+    },
     attempts: [attempt],
     observations: change(seen) as unknown as Observation[],
   }
@@ -99,7 +114,8 @@ test('two runs that differ in times, ids, ports, addresses and counters only can
 test.for<[what: string, change: (o: object[]) => object[]]>([
   ['how often a packet was seen', (o) => [...o, o[3]!, o[0]!]],
   ['a bare acknowledgement', nth('packet', () => undefined, 2)],
-  ["what the kubelet's probe did", nth('packet', () => undefined, 5)],
+  ['a marker of the harness', nth('packet', () => undefined, 6)],
+  ["what the kubelet's probe did", nth('packet', () => undefined, 7)],
   ['a line of a log', nth('ztunnel-log', (o) => ({ ...o, message: 'other' }))],
   ["a rule's counter", nth('rule', (o) => ({ ...o, packets: 0 }))],
   ['what was seen outside the requests', (o) => [...o, { ...o[0]!, t: 1, dev: 'lo' }]],
@@ -117,6 +133,7 @@ test.for<[what: string, change: (o: object[]) => object[], lines: number]>([
   ['the mark of a connection', nth('conntrack', (o) => ({ ...o, mark: 0 })), 2],
   ['the mark of a socket', nth('socket', (o) => ({ ...o, mark: 0 })), 2],
   ['a route', nth('route', (o) => ({ ...o, line: 'unreachable default' })), 2],
+  ["a node's route to a pod", nth('route', () => undefined, 1), 3],
   ['a member of a set', nth('set-member', () => undefined), 1],
   ['a listening socket', nth('listener', () => undefined), 1],
 ])('%s is a difference, told from both sides', ([, change, lines]) => {

@@ -30,50 +30,82 @@ export function differences(one: Ran, other: Ran): string[] {
 const FIRST_EPHEMERAL = 32_768
 
 function factsOf(ran: Ran): Set<string> {
-  const names = new Map([
-    ...ran.topology.nodes.map((n) => [n.address, n.name] as const),
-    ...ran.topology.pods.map((p) => [p.ip, `${p.namespace}/${p.name}`] as const),
-    ...ran.topology.services.map((s) => [s.clusterIP, `service ${s.namespace}/${s.name}`] as const),
-  ])
-  const end = (text: string) => {
-    const colon = text.lastIndexOf(':')
-    const [address, port] = [text.slice(0, colon), Number(text.slice(colon + 1))]
-    return `${names.get(address) ?? address}:${port >= FIRST_EPHEMERAL ? '*' : port}`
-  }
-  const uids = new Map(ran.topology.pods.map((p) => [p.uid, `${p.namespace}/${p.name}`]))
-  const line = (text: string) =>
-    text
-      .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, (uid) => uids.get(uid) ?? uid)
-      .replaceAll(/\d+(\.\d+){3}/g, (ip) => names.get(ip) ?? ip)
+  const names = namesOf(ran)
   const facts = new Set<string>()
   for (const o of ran.observations) {
-    const state = stateFact(o, line, end)
-    if (state) facts.add(`${o.node}/${o.netns}: ${state}`)
+    const state = stateFact(o, names)
+    if (state) facts.add(`${names.place(o)}: ${state}`)
     if (!('t' in o)) continue
     for (const attempt of ran.attempts) {
       if (o.t < attempt.window.from || o.t > attempt.window.to || !concerns(o, attempt, ran.topology)) continue
-      const fact = flowFact(o, end)
-      if (fact) facts.add(`${attempt.case} ${attempt.role}, ${o.node}/${o.netns}: ${fact}`)
+      const fact = flowFact(o, names)
+      if (fact) facts.add(`${attempt.case} ${attempt.role}, ${names.place(o)}: ${fact}`)
     }
   }
   return facts
 }
 
-/** Routes, sets and listening sockets, as the run began. */
-function stateFact(o: Observation, line: (text: string) => string, end: (text: string) => string): string | undefined {
-  if (!('snapshot' in o) || o.snapshot !== 'before') return undefined
-  if (o.kind === 'listener') return `listens on ${o.protocol} ${end(o.local)}, mark ${o.mark}`
-  return o.kind === 'policy-rule' || o.kind === 'route' || o.kind === 'set-member'
-    ? `${o.kind} ${o.family} ${o.set ?? ''} ${line(o.line)}`
-    : undefined
+/** What stays the same of the things that a run or a cluster chose for itself. */
+interface Names {
+  readonly place: (o: Observation) => string
+  /** One end of a flow. */
+  readonly end: (text: string) => string
+  /** A device; undefined: it belongs to a pod that is not in the topology, such as a proxy, which is replaced between runs. */
+  readonly device: (o: Observation, dev: string) => string | undefined
+  /** Addresses and uids in a line. */
+  readonly line: (text: string) => string
 }
 
-function flowFact(o: Observation, end: (text: string) => string): string | undefined {
+function namesOf({ topology, observations }: Ran): Names {
+  const { nodes, pods, services, proxies } = topology
+  const podName = (p: { namespace: string; name: string }) => `${p.namespace}/${p.name}`
+  const addresses = new Map([
+    ...nodes.map((n) => [n.address, n.name] as const),
+    ...pods.map((p) => [p.ip, podName(p)] as const),
+    ...services.map((s) => [s.clusterIP, `service ${podName(s)}`] as const),
+  ])
+  const uids = new Map(pods.map((p) => [p.uid, podName(p)]))
+  const places = new Map(proxies.map((p) => [`${p.namespace}.${p.name}`, `proxy of ${p.node}`]))
+  // A node's route to a pod says which device is the pod's.
+  const devices = new Map(
+    observations.flatMap((o) => {
+      const [, ip = '', dev = ''] = (o.kind === 'route' && o.netns === 'node' && /^(\d+(?:\.\d+){3}) dev (\S+)/.exec(o.line)) || []
+      const pod = pods.find((p) => p.ip === ip && p.node === o.node)
+      return pod ? [[`${o.node} ${dev}`, `device of ${podName(pod)}`] as const] : []
+    }),
+  )
+  return {
+    place: ({ node, netns }) => `${node}/${places.get(netns) ?? netns}`,
+    end(text) {
+      const address = addressOf(text)
+      const port = text.slice(address.length)
+      return `${addresses.get(address) ?? address}${Number(port.slice(1)) >= FIRST_EPHEMERAL ? ':*' : port}`
+    },
+    device: ({ node, netns }, dev) => devices.get(`${node} ${dev}`) ?? (netns === 'node' && dev.startsWith('veth') ? undefined : dev),
+    line: (text) =>
+      text
+        .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, (uid) => uids.get(uid) ?? uid)
+        .replaceAll(/fe80::[0-9a-f:]+/g, 'fe80::*')
+        .replaceAll(/\d+(\.\d+){3}/g, (ip) => addresses.get(ip) ?? ip),
+  }
+}
+
+/** Routes, sets and listening sockets, as the run began; not of the proxies' own pods, which no request passes. */
+function stateFact(o: Observation, names: Names): string | undefined {
+  if (!('snapshot' in o) || o.snapshot !== 'before' || names.place(o).includes('/proxy of ')) return undefined
+  if (o.kind === 'listener') return `listens on ${o.protocol} ${names.end(o.local)}, mark ${o.mark}`
+  if (o.kind !== 'policy-rule' && o.kind !== 'route' && o.kind !== 'set-member') return undefined
+  const [, dev = ''] = / dev (\S+)/.exec(o.line) ?? []
+  const device = names.device(o, dev)
+  return device === undefined ? undefined : `${o.kind} ${o.family} ${o.set ?? ''} ${names.line(o.line).replace(dev, device)}`
+}
+
+function flowFact(o: Observation, { end, device }: Names): string | undefined {
   const flow = ({ from, to }: { from: string; to: string }) => `${end(from)} → ${end(to)}`
   switch (o.kind) {
     case 'packet': {
       const kind = packetKind(o.flags, o.payloadLength)
-      return kind && `${o.dev} ${o.direction} ${o.protocol} ${flow(o)} ${kind}`
+      return kind && `${device(o, o.dev) ?? o.dev} ${o.direction} ${o.protocol} ${flow(o)} ${kind}`
     }
     case 'trace':
       return `${o.table} ${o.chain} ${o.type} ${o.rule ?? ''} ${o.verdict}, mark ${o.mark}, ${o.protocol} ${flow(o)} ${packetKind(o.flags, 0) ?? 'later'}`
@@ -101,12 +133,15 @@ function concerns(o: Observation, attempt: Attempt, { pods }: TopologyRecord): b
     ({ netns }) => pods.find((p) => `${p.namespace}.${p.name}` === netns)?.ip ?? [],
   )
   const hosts = [...addresses, attempt.request.host]
-  const own = (text: string) => hosts.includes(addressOf(text)) || addressOf(text).startsWith('127.')
+  const named = (text: string) => hosts.includes(addressOf(text))
+  // Redirection leads to the pod's own loopback.
+  const own = (text: string) => named(text) || addressOf(text).startsWith('127.')
   const asNode = attempt.client.netns === 'node'
-  return flows.some(({ from, to }) => (asNode ? own(from) || own(to) : own(from) && own(to)))
+  return flows.some(({ from, to }) => (named(from) || named(to)) && (asNode || (own(from) && own(to))))
 }
 
-const addressOf = (end: string) => end.slice(0, end.lastIndexOf(':'))
+/** Without the port, if it has one. */
+const addressOf = (end: string) => end.replace(/:\d+$/, '')
 
 function flowsOf(o: Observation): { from: string; to: string }[] {
   if (o.kind === 'packet' || o.kind === 'trace') return [o]

@@ -6,7 +6,7 @@ import type { Attempt } from '../traffic/attempt.ts'
 import type { Certificates } from '../traffic/certificates.ts'
 import { appPorts } from './decisive.ts'
 
-export type Asked = Pick<ClientRequest, 'host' | 'port' | 'protocol' | 'exchange' | 'tunnel' | 'resolver' | 'question'>
+export type Asked = Pick<ClientRequest, 'host' | 'port' | 'protocol' | 'exchange' | 'tunnel' | 'resolver' | 'question' | 'path'>
 
 /**
  * What a case's client asks for in one of its requests: the main one goes where the case says; what opens its tunnel, and the control of a case that
@@ -21,6 +21,7 @@ export async function askedFor(e: Expectation, role: Attempt['role'], certificat
   // The same question for a name that nobody has.
   if (asked.question && role === 'negative')
     return { ...asked, question: { ...asked.question, name: `nobody.${asked.question.name.replace(/^[^.]+\./, '')}` } }
+  if (e.case.policy === 'revoked') return { ...asked, path: `/delay/${role === 'main' ? OVERTAKEN : 0}` }
   if (traffic !== 'forged') return asked
   const honest = role === 'negative'
   const [own, meshs] = [e.client.identity, e.server.identity].map((uri) => parseIdentity(uri))
@@ -46,6 +47,9 @@ export function askedOf(e: Pick<Expectation, 'case'> & Partial<Pick<Expectation,
 }
 
 export const portOf = (end: string) => Number(end.slice(end.lastIndexOf(':') + 1))
+
+/** Longer than a request may take, milliseconds: its answer never comes first. */
+const OVERTAKEN = 60_000
 
 /** Where HBONE is listened for (facts inpod-mode 1.0). */
 export const HBONE_PORT = 15008

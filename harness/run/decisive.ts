@@ -32,6 +32,7 @@ export function decisiveOf(c: Case): string {
   if (c.forgery === 'foreign-trust-domain') return 'an identity of another trust domain'
   if (c.forgery === 'other-authority') return "a CONNECT to another pod's address"
   if (c.policy === 'strict' && c.traffic === 'plain-to-mesh') return 'strict mutual TLS'
+  if (c.policy === 'revoked') return 'a policy that denies, while the server works at its answer'
   if (c.policy === 'deny') return 'a policy that allows only somebody else'
   if (c.policy === 'allow') return 'a policy that allows this client, and none that denies'
   if (c.question) return 'a name that somebody has'

@@ -3,6 +3,7 @@ import type { Cluster } from '../../clusters/cluster.ts'
 import type { KubernetesObject } from '../../clusters/kubernetes.ts'
 import { meshCa } from '../../clusters/mesh-ca.ts'
 import type { ClientRequest } from '../../images/lib/app-protocol.ts'
+import type { Observation } from '../evidence/observation.ts'
 import type { CollectorSession } from '../evidence/session.ts'
 import type { Expectation } from '../judge/expectation.ts'
 import { type Participant, spokenIn } from '../matrix/bind.ts'
@@ -74,7 +75,21 @@ export class Driver {
 
   async #main(e: Expectation): Promise<void> {
     if (e.case.connection === 'pooled') await this.#attempt(e, 'opening', e.client, e.server)
+    if (e.case.policy === 'revoked') return this.#overtaken(e)
     await this.#attempt(e, 'main', e.client, e.server, 'positive')
+  }
+
+  /** A request that a policy forbids when the server has it, and works at its answer. */
+  async #overtaken(e: Expectation): Promise<void> {
+    const from = this.#o.tail.position
+    const attempt = this.#attempt(e, 'main', e.client, e.server, 'positive')
+    const arrived = (told: readonly Observation[]) =>
+      told.some((t) => t.kind === 'served' && t.netns === e.server.netns && t.node === e.server.node)
+    try {
+      if (await this.#o.tail.until(arrived, from, REQUEST_TIMEOUT)) await this.#apply(this.#policiesOf('deny everything', [e]))
+    } finally {
+      await attempt
+    }
   }
 
   /** One request between two markers; together with it, if asked for, the unmeshed request on the same nodes. */
@@ -90,10 +105,12 @@ export class Driver {
           e.case.question ? askedOf(e, e.destination) : askedOf({ case: e.case }, `${plain[1].ip}:${appPorts[spokenIn(e.case)].pod}`),
         ),
     ])
-    // A refused request leaves what it leaves; for one that is to be proven, what its path says must be told.
-    if (role === 'main') await this.#o.tail.until(settled(e, main.result), from, SETTLE_TIMEOUT)
-    else if (main.result.ok)
-      await this.#o.tail.until((told) => told.some((t) => t.kind === 'served' && t.body.includes(main.token)), from, SETTLE_TIMEOUT)
+    // A refused request leaves what it leaves; who was answered was served, and for what is to be proven, what its path says must be told.
+    const answered = [main, ...(positive ? [positive] : [])].filter((r) => r.result.ok && r.request.protocol !== 'dns')
+    const servers = (told: readonly Observation[]) =>
+      answered.every((r) => told.some((t) => t.kind === 'served' && t.body.includes(r.token)))
+    const path = role === 'main' ? settled(e, main.result) : () => true
+    await this.#o.tail.until((told) => servers(told) && path(told), from, SETTLE_TIMEOUT)
     await this.#mark()
     const window = { from: before.at, to: this.#last.at }
     const markers = { before: before.id, after: this.#last.id }

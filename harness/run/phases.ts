@@ -27,6 +27,7 @@ export function phasesOf(cases: readonly Case[]): Phase[] {
   const phases: Phase[] = [
     { title: 'requests without a policy', policies: 'none', steps: cases.filter((c) => c.policy === 'none').map(main) },
     { title: 'requests with the policies of the cases', policies: 'as the cases say', steps: guarded.map(main) },
+    { title: 'requests that a policy overtakes', policies: 'none', steps: cases.filter((c) => c.policy === 'revoked').map(main) },
     { title: 'requests under strict mutual TLS', policies: 'strict', steps: strict.map(main) },
     { title: 'controls with policies that deny everything', policies: 'deny everything', steps: meshed.map(negative) },
     // Not before: a tunnel that is open already would be no new one for the case.
@@ -39,6 +40,7 @@ export function phasesOf(cases: readonly Case[]): Phase[] {
 
 /** The case's request must not be served: its control must. */
 function isRefused(c: Case): boolean {
-  if (c.traffic === 'direct' || c.traffic === 'forged' || c.traffic === 'mesh-to-impostor' || c.policy === 'deny') return true
+  if (c.traffic === 'direct' || c.traffic === 'forged' || c.traffic === 'mesh-to-impostor' || c.policy === 'deny' || c.policy === 'revoked')
+    return true
   return c.policy === 'strict' && c.traffic === 'plain-to-mesh'
 }

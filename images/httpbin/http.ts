@@ -67,12 +67,12 @@ function anything({ request, response, ends, path, body }: Call): void {
   else sendJson(response, 200, { ...ends, method: request.method, path, headers: request.headers, body: body.toString() })
 }
 
-/** /delay/MS: answers after that many milliseconds, at most an hour. */
-async function delay({ response, argument }: Call): Promise<void> {
+/** /delay/MS: answers, with the body, after that many milliseconds, at most an hour. */
+async function delay({ response, argument, body }: Call): Promise<void> {
   const ms = wholeNumber(argument, 3_600_000)
   if (ms === undefined) return sendJson(response, 400, { error: 'use /delay/MS with MS from 0 to 3600000' })
   await wait(ms, undefined, { ref: false })
-  sendJson(response, 200, { delayed: ms })
+  sendJson(response, 200, { delayed: ms, body: body.toString() })
 }
 
 /** /reset: ends the connection with a TCP RST instead of an answer. */

@@ -120,7 +120,7 @@ test.for([
   ['/status/503', 503, '503 Service Unavailable\n'],
   ['/stream/3', 200, '{"n":0}\n{"n":1}\n{"n":2}\n'],
   ['/stream/0', 200, ''],
-  ['/delay/30', 200, '{"delayed":30}\n'],
+  ['/delay/30', 200, '{"delayed":30,"body":""}\n'],
 ] as const)('%s', async ([path, status, body]) => {
   const started = performance.now()
   expect(await http(path)).toMatchObject({ status, body })

@@ -16,6 +16,7 @@ export function abuseCells(mode: string): Case[] {
     strict(axes('plain-to-mesh', { address: 'cluster-ip', protocol: 'tcp' })),
     strict(axes('mesh-to-mesh', { placement: 'same-node' })),
     strict(axes('probe', { placement: 'same-node' })),
+    cell(mode, axes('mesh-to-mesh', { placement: 'same-node' }), 'revoked', { policy: 'revoked', quick: false }),
     ...ports.map((port) =>
       cell(mode, axes('direct', { protocol: 'tcp' }), `plain-${port}`, { caller: 'plain', port, quick: port === 15006 }),
     ),

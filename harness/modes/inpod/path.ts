@@ -17,22 +17,23 @@ import { releaseOf } from './releases.ts'
 export function path(c: BoundCase): Path {
   const release = releaseOf(c.case.release)
   const refused = c.case.policy === 'deny'
+  const revoked = c.case.policy === 'revoked'
   if (c.case.protocol === 'udp') return { legs: [udpUncaptured(c)], bindings: { client: { from: 'client' } }, outcome: 'served' }
   switch (c.case.traffic) {
     case 'mesh-to-mesh':
       return {
         legs: [
           ...(c.name === undefined ? [] : [questionToZtunnel(c)]),
-          appToZtunnel(c, release, refused),
-          ztunnelToZtunnel(c, release, refused ? 'refused by policy' : 'carried'),
-          ...(refused ? [] : [ztunnelToApp(c, release)]),
+          appToZtunnel(c, release, refused || revoked),
+          ztunnelToZtunnel(c, release, refused ? 'refused by policy' : revoked ? 'cut off by policy' : 'carried'),
+          ...(refused ? [] : [ztunnelToApp(c, release, !revoked)]),
         ],
         bindings: {
           ...meshBindings(c),
           ...(c.name === undefined ? {} : { question: { from: 'question' } }),
           ...(refused ? {} : { served: dialledPort(c, loopback(c.server)) }),
         },
-        outcome: refused ? 'closed' : 'served',
+        outcome: refused ? 'closed' : revoked ? 'cut-off' : 'served',
       }
     case 'mesh-to-plain':
       return {

@@ -19,3 +19,5 @@ export const itself = (address: string) => `self/same-node/${address}/http`
 export const question = (which: string) => `mesh-to-dns/same-node/cluster-ip/dns/${which}`
 export const headless = 'mesh-to-mesh/other-node/headless/http'
 export const impostor = 'mesh-to-impostor/other-node/pod-ip/http'
+export const revoked = 'mesh-to-mesh/same-node/pod-ip/http/revoked'
+export const clientEndsFirst = 'mesh-to-mesh/other-node/pod-ip/tcp/client-half-close'

@@ -1,5 +1,5 @@
 import type { Fault } from '../../fault.ts'
-import { allowed, denied, direct, forged, impostor, sealed, strictMesh, strictPlain } from './cases.ts'
+import { allowed, denied, direct, forged, impostor, revoked, sealed, strictMesh, strictPlain } from './cases.ts'
 import { edit, patched, sharedEdit } from './seeds.ts'
 
 /** Who is who, and what they may. */
@@ -134,5 +134,12 @@ export const identityFaults: readonly Fault[] = [
     ),
     cases: [impostor],
     breaks: { case: impostor, hop: 'ztunnel-impostor/is-given-up-by-the-client-side' },
+  },
+  {
+    id: 'live-connections-kept',
+    title: 'a policy that comes does not touch the connections that are there',
+    seed: patched(edit('connections.ts', 'if (connection.recheck?.() !== undefined)', "if (connection.recheck?.() === '')")),
+    cases: [revoked],
+    breaks: { case: revoked, hop: 'ztunnel-ztunnel/is-cut-off-by-policy' },
   },
 ]

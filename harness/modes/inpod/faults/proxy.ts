@@ -1,5 +1,5 @@
 import type { Fault } from '../../fault.ts'
-import { byService, entered, passed, pooled, sealed, sealedTcp } from './cases.ts'
+import { byService, clientEndsFirst, entered, passed, pooled, sealed, sealedTcp } from './cases.ts'
 import { edit, patched, sharedEdit } from './seeds.ts'
 
 /** ztunnel's sockets, tunnels and log. */
@@ -174,5 +174,23 @@ export const proxyFaults: readonly Fault[] = [
     ),
     cases: [sealed],
     breaks: { case: sealed, hop: 'case/closed-world' },
+  },
+  {
+    id: 'end-turned-into-reset',
+    title: 'where both sides have ended, ztunnel resets the connection instead of ending it',
+    seed: patched(
+      edit(
+        'relay.ts',
+        "    to.once('finish', done)\n    to.end()",
+        `    if (to instanceof Socket && to.readableEnded) {
+      to.resetAndDestroy()
+      return done()
+    }
+    to.once('finish', done)
+    to.end()`,
+      ),
+    ),
+    cases: [clientEndsFirst],
+    breaks: { case: clientEndsFirst, hop: 'app-ztunnel/keeps-the-order-of-the-exchange' },
   },
 ]

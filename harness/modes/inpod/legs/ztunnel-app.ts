@@ -1,12 +1,12 @@
 import { exchanged, tokenIn } from '../../exchange.ts'
 import { loopback, netns } from '../../network.ts'
-import { back, conntrack, flow, hop, type Leg, leg, packet, route, served, socket, trace } from '../../path.ts'
+import { back, conntrack, flow, hop, type Leg, leg, packet, requestToken, route, served, socket, trace } from '../../path.ts'
 import type { BoundCase } from '../../place.ts'
 import type { Release } from '../releases.ts'
 import { acceptLoopback, markConnection, PROXY_MARK, REPLY_MARK, restoreMark } from '../rules.ts'
 
-/** The server's side: source kept, connection marked, answers brought home by the mark (facts 1.5, 1.6 row 12). */
-export function ztunnelToApp(c: BoundCase, { entry }: Release): Leg {
+/** The server's side: source kept, connection marked, answers brought home by the mark (facts 1.5, 1.6 row 12). `answered`: the app gets so far. */
+export function ztunnelToApp(c: BoundCase, { entry }: Release, answered = true): Leg {
   const pod = netns(c.server)
   const lo = loopback(c.server)
   const inside = flow(`${c.client.ip}:$served`, c.endpoint)
@@ -40,8 +40,7 @@ export function ztunnelToApp(c: BoundCase, { entry }: Release): Leg {
       lo,
       trace(pod, 'data', inside, 'mangle OUTPUT ISTIO_OUTPUT', restoreMark, REPLY_MARK),
       packet(lo, 'in', 'data', inside),
-      packet(lo, 'in', 'reply', answer),
-      tokenIn(c, lo, 'clear', inside),
+      ...(answered ? [packet(lo, 'in', 'reply', answer), tokenIn(c, lo, 'clear', inside)] : [requestToken(lo, 'clear', inside)]),
       socket(pod, inside.from, inside.to, PROXY_MARK),
     ),
     ...exchanged(c, lo, inside),

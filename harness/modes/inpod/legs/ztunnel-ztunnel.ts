@@ -5,8 +5,8 @@ import type { BoundCase } from '../../place.ts'
 import type { Release } from '../releases.ts'
 import { PROXY_MARK, untouched } from '../rules.ts'
 
-/** How a tunnel's CONNECT ends: carried on, refused by policy with 401, or, because it asks for one of ztunnel's own ports, with 503. */
-export type Ending = 'carried' | 'refused by policy' | 'refused as a call to itself'
+/** How a tunnel ends: carried on; refused by policy with 401, or with 503 because it asks for one of ztunnel's own ports; cut off by a policy that came later. */
+export type Ending = 'carried' | 'refused by policy' | 'refused as a call to itself' | 'cut off by policy'
 
 /** HBONE from pod to pod: facts 1.6 rows 4 and 10, 4.2, 4.8; the network between as in any cluster. */
 export function ztunnelToZtunnel(c: BoundCase, { entry }: Release, ending: Ending): Leg {
@@ -44,6 +44,11 @@ export function ztunnelToZtunnel(c: BoundCase, { entry }: Release, ending: Endin
         log(to, 'connection failed', { ...arrival, error: 'attempted recursive call to ourselves' }, ['src.identity', 'dst.hbone_addr']),
       ),
       hop('is told by the client side', from, log(from, 'connection complete', { ...outbound, error: '*503 Service Unavailable*' })),
+    ],
+    // Facts 4.7: policies are asked again about live connections; 10 #30.
+    'cut off by policy': [
+      hop('is cut off by policy', to, log(to, 'connection complete', { ...inbound, error: 'connection closed due to policy change' })),
+      hop('is told by the client side', from, log(from, 'connection complete', { ...outbound, error: '*' })),
     ],
   }
   return leg(
