@@ -70,6 +70,7 @@ export function cniManifests(options: MeshOptions): KubernetesObject[] {
                   POD_NAME: { field: 'metadata.name' },
                   POD_NAMESPACE: { field: 'metadata.namespace' },
                   AMBIENT_ENABLED: 'true',
+                  MESH_RELEASE: options.release,
                   AMBIENT_ENABLEMENT_SELECTOR: JSON.stringify(selectors),
                   AMBIENT_DNS_CAPTURE: String(options.dnsCapture ?? true),
                   AMBIENT_IPV6: String(options.ipv6 ?? true),

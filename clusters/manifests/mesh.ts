@@ -16,10 +16,15 @@ export interface MeshOptions {
   readonly ipv6?: boolean
 }
 
+/** The modes that can be installed, with their releases. */
+const releases: Readonly<Record<string, readonly string[]>> = { inpod: ['today', '1.21'] }
+
 /** Everything the mesh is made of, in the order in which it can be applied: what the others wait for comes first. */
 export function meshManifests(options: MeshOptions): KubernetesObject[] {
   const { release, mode } = options
-  if (mode !== 'inpod') throw new Error(`mode ${JSON.stringify(mode)} is not known; fix: use inpod`)
-  if (release !== 'today') throw new Error(`release ${JSON.stringify(release)} is not known in mode inpod; fix: use today`)
+  const known = releases[mode]
+  if (!known) throw new Error(`mode ${JSON.stringify(mode)} is not known; fix: use ${Object.keys(releases).join(' or ')}`)
+  if (!known.includes(release))
+    throw new Error(`release ${JSON.stringify(release)} is not known in mode ${mode}; fix: use ${known.join(' or ')}`)
   return [namespace(meshNamespace), ...istiodManifests(), ...ztunnelManifests(options), ...cniManifests(options)]
 }

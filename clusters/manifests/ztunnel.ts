@@ -50,6 +50,7 @@ export function ztunnelManifests(options: MeshOptions): KubernetesObject[] {
                   INSTANCE_IP: { field: 'status.podIP' },
                   SERVICE_ACCOUNT: { field: 'spec.serviceAccountName' },
                   INPOD_ENABLED: 'true',
+                  MESH_RELEASE: options.release,
                   INPOD_UDS: '/var/run/ztunnel/ztunnel.sock',
                   ISTIO_META_CLUSTER_ID: 'Kubernetes',
                   // Whatever the agent's default: a pod's annotation can ask for capture, and its questions must find a listener.

@@ -11,7 +11,9 @@ import type { Metrics } from './metrics/metrics.ts'
 import type { Placement } from './placement.ts'
 import type { Pool } from './pool.ts'
 import { type Abort, relay } from './relay.ts'
-import type { MeshState, WorkloadName } from './state/store.ts'
+import type { Release } from './release.ts'
+import type { Self } from './self.ts'
+import type { MeshState } from './state/store.ts'
 import type { Workload } from './state/types.ts'
 
 /** What the handlers of one pod's connections work with. */
@@ -25,9 +27,9 @@ export interface ProxyContext {
   readonly access: AccessLog
   readonly log: Log
   readonly metrics: Metrics
-  /** The pod, as the agent named it. */
-  readonly name: WorkloadName
-  readonly identity: Identity
+  readonly release: Release
+  /** The pod. */
+  readonly self: Self
   /** Fires when the proxy stops. */
   readonly stopped: AbortSignal
 }
@@ -37,7 +39,17 @@ export const selfCall = 'attempted recursive call to ourselves'
 
 /** The record of the pod itself; waits for one that is not there yet. */
 export function ownWorkload(context: ProxyContext): Promise<Workload | undefined> {
-  return context.state.waitForWorkload(context.name, ownWorkloadTimeout, context.stopped)
+  return context.state.waitFor(() => context.self.workload(), ownWorkloadTimeout, context.stopped)
+}
+
+/** Whom the pod speaks for; waits for its record where only that says so. @throws Error when it does not come */
+export async function ownIdentity(context: ProxyContext): Promise<Identity> {
+  const known = context.self.identity()
+  if (known) return known
+  await ownWorkload(context)
+  const identity = context.self.identity()
+  if (!identity) throw new Error(noOwnWorkload)
+  return identity
 }
 
 /** The peer of an accepted socket; undefined if it is gone already. */

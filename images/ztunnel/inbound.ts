@@ -4,7 +4,7 @@ import type { Identity } from '../lib/identity.ts'
 import { acceptMtls } from '../lib/mtls.ts'
 import { type Address, canonicalAddress, formatAddress } from './address.ts'
 import { connectTimeout } from './config.ts'
-import { carry, dial, noOwnWorkload, ownWorkload, type ProxyContext, peerOf } from './context.ts'
+import { carry, dial, noOwnWorkload, ownIdentity, ownWorkload, type ProxyContext, peerOf } from './context.ts'
 import { hboneOptions } from './hbone-options.ts'
 import { baggage, forwardedHost } from './headers.ts'
 import { bare } from './log.ts'
@@ -29,7 +29,7 @@ export async function handleInbound(context: ProxyContext, raw: Socket, onServer
   raw.on('error', () => {})
   if (!from) return void raw.destroy()
   try {
-    const tls = await context.certificates.context(context.identity)
+    const tls = await context.certificates.context(await ownIdentity(context))
     const { socket, peer } = await acceptMtls(raw, tls, context.config.trustDomain, connectTimeout)
     if (context.stopped.aborted) return void socket.destroy()
     const server = serveHbone(
@@ -68,7 +68,7 @@ async function serveRequest(context: ProxyContext, { from, at, peer }: Arrival, 
       source: context.state.workloadAt(own.network, from.address),
       sourceIdentity: peer,
       destination: own,
-      destinationIdentity: context.identity,
+      destinationIdentity: context.self.identity(),
       hboneAddress: request.authority,
       service: guessService(context.state, own, target.services, to.port, named),
     },

@@ -1,10 +1,12 @@
 import { closeSync, readFileSync } from 'node:fs'
 import { Socket } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import * as lib from '../lib/libc.ts'
 import { inNetns, parseSockaddr, socketInNetns } from '../lib/netns.ts'
 import { type Address, canonicalAddress } from './address.ts'
 import type { Config } from './config.ts'
 import type { Placement } from './placement.ts'
+import type { Release } from './release.ts'
 
 const SO_KEEPALIVE = 9
 const SOL_TCP = 6
@@ -26,7 +28,7 @@ const tcpOptions: [number, number, number][] = [
  * All sockets in one pod's network namespace, each with the mark that keeps them from being captured.
  * @param netns open namespace descriptor; closed by `close`
  */
-export function inpodPlacement(netns: number, config: Config): Placement {
+export function inpodPlacement(netns: number, config: Config, release: Pick<Release, 'listenersMustBeTransparent'>): Placement {
   const ipv6 = config.ipv6Enabled && hasIpv6(netns)
   const familyOf = (address: string) => (address.includes(':') ? lib.AF_INET6 : lib.AF_INET)
   const options = (type: number, address: Address) => ({
@@ -43,6 +45,7 @@ export function inpodPlacement(netns: number, config: Config): Placement {
     bind: address,
   })
   const keepSource = config.requireOriginalSource !== false
+  const transparent = release.listenersMustBeTransparent || config.requireOriginalSource === true ? 'required' : keepSource
   let closed = false
   // The descriptor's number may be another file's by now.
   const namespace = () => {
@@ -55,7 +58,7 @@ export function inpodPlacement(netns: number, config: Config): Placement {
     bindTcp(address) {
       const fd = socketInNetns(namespace(), familyOf(address.address), lib.SOCK_STREAM, options(lib.SOCK_STREAM, address))
       try {
-        if (keepSource && isWildcard(address.address)) setTransparent(fd, familyOf(address.address), config.requireOriginalSource === true)
+        if (transparent && isWildcard(address.address)) setTransparent(fd, familyOf(address.address), transparent === 'required')
       } catch (error) {
         lib.c.close(fd)
         throw error
@@ -77,6 +80,7 @@ export function inpodPlacement(netns: number, config: Config): Placement {
       return socket
     },
     target: originalTarget,
+    addresses: () => (closed ? [] : inNetns(netns, ownAddresses)),
     close() {
       if (closed) return
       closed = true
@@ -94,7 +98,11 @@ function transparentOption(family: number): [number, number, number] {
 function setTransparent(fd: number, family: number, required: boolean): void {
   const [level, name] = transparentOption(family)
   const result = lib.c.setsockopt(fd, level, name, lib.int32(1), 4)
-  if (required) lib.check('setsockopt', result, 'IP_TRANSPARENT, which ENABLE_ORIG_SRC=true requires')
+  if (required) lib.check('setsockopt', result, 'IP_TRANSPARENT, which ENABLE_ORIG_SRC=true and redirection by TPROXY require')
+}
+
+function ownAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((all) => (all ?? []).filter((a) => !a.internal).map((a) => a.address))
 }
 
 function hasIpv6(netns: number): boolean {

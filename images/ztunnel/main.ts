@@ -31,6 +31,7 @@ async function main(): Promise<void> {
   void ca.ready.then(() => waiting.delete('ca'))
   const shared: Shared = {
     config,
+    release,
     state,
     certificates,
     access: new AccessLog(log, metrics.traffic),
@@ -42,7 +43,8 @@ async function main(): Promise<void> {
     release,
     log,
     metrics,
-    place: (netns) => inpodPlacement(netns, config),
+    drainDeadline: config.terminationDeadline,
+    place: (netns) => inpodPlacement(netns, config, release),
     start: (info, placement) => PodProxy.start(shared, info, placement),
   })
   const zds = new ZdsClient(config.inpodUds, manager, log, { infoRequired: release.workloadInfoRequired })
@@ -76,6 +78,7 @@ async function main(): Promise<void> {
   process.on('unhandledRejection', (error) =>
     log('error', 'app', 'unexpected rejection', { error: String((error as Error)?.stack ?? error) }),
   )
+  for (const line of release.lines.started(config)) log('info', 'app', line)
   zds.start()
   log('info', 'app', 'ztunnel started', { release: release.name, node: config.nodeName })
   // The X.509 library is slow to load; the first handshake should not have to wait for it.

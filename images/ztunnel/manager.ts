@@ -10,7 +10,8 @@ const retryEvery = 5_000
 
 interface Pod {
   readonly uid: string
-  readonly info: WorkloadInfo
+  /** Undefined: the agent knows only the UID. */
+  readonly info: WorkloadInfo | undefined
   /** Device and inode of the namespace: the same namespace can come with another descriptor. */
   readonly netns: string
   readonly placement: Placement
@@ -29,7 +30,9 @@ export interface ManagerOptions {
   readonly metrics: Metrics
   /** Where a pod's sockets live; takes the descriptor over. */
   readonly place: (netns: number) => Placement
-  readonly start: (info: WorkloadInfo, placement: Placement) => Promise<PodProxy>
+  readonly start: (info: WorkloadInfo | undefined, placement: Placement) => Promise<PodProxy>
+  /** How long a deleted pod's connections may go on where they may, milliseconds. */
+  readonly drainDeadline: number
   /** Retry period, milliseconds. */
   readonly retryEvery?: number
 }
@@ -37,6 +40,8 @@ export interface ManagerOptions {
 /** Which pods there are, and a proxy for each (fact sheet: in-pod mode, 3.3). Messages are handled one after the other. */
 export class PodManager {
   readonly pods = new Map<string, Pod>()
+  /** Proxies of pods that were deleted while connections went on. */
+  readonly #draining = new Set<PodProxy>()
   readonly #options: ManagerOptions
   /** Pods named by the snapshot that is being received; undefined when it is complete. */
   #snapshot: Set<string> | undefined
@@ -70,9 +75,9 @@ export class PodManager {
   }
 
   /** @param netns descriptor, taken over in any case */
-  async add(uid: string, info: WorkloadInfo, netns: number): Promise<void> {
+  async add(uid: string, info: WorkloadInfo | undefined, netns: number): Promise<void> {
     const { log, release } = this.#options
-    log('info', scope, release.lines.added, { uid, name: info.name, namespace: info.namespace })
+    log('info', scope, release.lines.added(uid), { uid, name: info?.name, namespace: info?.namespace })
     let key: string
     try {
       const { dev, ino } = fstatSync(netns)
@@ -154,7 +159,7 @@ export class PodManager {
       pod.placement.close()
     }
     if (pod.proxy) this.#options.metrics.proxiesStopped++
-    if (pod.proxy && this.#options.release.drainDeletedPods) void pod.proxy.drain().then(finish)
+    if (pod.proxy && this.#options.release.drainDeletedPods) void this.#drain([pod.proxy], this.#options.drainDeadline).then(finish)
     else finish()
   }
 
@@ -162,14 +167,20 @@ export class PodManager {
   async shutdown(deadline: number): Promise<void> {
     this.#stopped = true
     clearTimeout(this.#retry)
-    const proxies = [...this.pods.values()].flatMap((p) => p.proxy ?? [])
+    const proxies = [...[...this.pods.values()].flatMap((p) => p.proxy ?? []), ...this.#draining]
+    await this.#drain(proxies, deadline)
+    for (const proxy of proxies) proxy.stop('connection closed due to connection drain')
+  }
+
+  async #drain(proxies: readonly PodProxy[], deadline: number): Promise<void> {
+    for (const proxy of proxies) this.#draining.add(proxy)
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, deadline)
     })
     await Promise.race([Promise.all(proxies.map((p) => p.drain())), late])
     clearTimeout(timer)
-    for (const proxy of proxies) proxy.stop('connection closed due to connection drain')
+    for (const proxy of proxies) this.#draining.delete(proxy)
   }
 }
 

@@ -5,7 +5,7 @@ import { connectMtls, MtlsError } from '../lib/mtls.ts'
 import type { ConnectionRecord } from './access-log.ts'
 import { type Address, formatAddress } from './address.ts'
 import { connectTimeout } from './config.ts'
-import { carry, dial, noOwnWorkload, ownWorkload, type ProxyContext, peerOf, selfCall } from './context.ts'
+import { carry, dial, noOwnWorkload, ownIdentity, ownWorkload, type ProxyContext, peerOf, selfCall } from './context.ts'
 import { hboneOptions } from './hbone-options.ts'
 import { connectHeaders } from './headers.ts'
 import type { ResponseFlag } from './metrics/traffic.ts'
@@ -65,12 +65,17 @@ function describe(context: ProxyContext, chosen: Chosen, source: Workload, from:
   const { to, destination, service } = chosen
   const base = { direction: 'outbound', from, to, source, destination, service } as const
   if (chosen.kind === 'tcp') return base
-  return { ...base, sourceIdentity: context.identity, destinationIdentity: chosen.destination, hboneAddress: chosen.authority }
+  return { ...base, sourceIdentity: context.self.identity(), destinationIdentity: chosen.destination, hboneAddress: chosen.authority }
 }
 
 /** A tunnel on a pooled connection. A server that goes away in this very moment is asked again once, on a connection of its own. */
 async function openTunnel(context: ProxyContext, chosen: Chosen & { kind: 'hbone' }, source: Workload, from: Address) {
-  const key = [formatIdentity(context.identity), [...chosen.identities].sort().join(','), from.address, formatAddress(chosen.to)].join('|')
+  const key = [
+    formatIdentity(await ownIdentity(context)),
+    [...chosen.identities].sort().join(','),
+    from.address,
+    formatAddress(chosen.to),
+  ].join('|')
   const open = () => connectHbone(context, chosen)
   const headers = connectHeaders(source, from, chosen.service)
   for (let attempt = 0; ; attempt++) {
@@ -86,7 +91,7 @@ async function openTunnel(context: ProxyContext, chosen: Chosen & { kind: 'hbone
 }
 
 async function connectHbone(context: ProxyContext, chosen: Chosen & { kind: 'hbone' }): Promise<HboneClient> {
-  const tls = await context.certificates.context(context.identity)
+  const tls = await context.certificates.context(await ownIdentity(context))
   const raw = await dial(context, chosen.to, undefined, blocked)
   const { socket } = await connectMtls(raw, tls, chosen.identities, connectTimeout)
   return new HboneClient(socket, hboneOptions(context.config))

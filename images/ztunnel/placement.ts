@@ -21,6 +21,8 @@ export interface Placement {
   dial(to: Address, source?: string): Socket
   /** The target that the application wanted; `direct` when nothing was redirected and the listener itself was called. */
   target(socket: Socket): { readonly target: Address; readonly direct: boolean }
+  /** The pod's own addresses, as its interfaces have them now. */
+  addresses(): readonly string[]
   /** Lets go of the namespace. Sockets made before live on. */
   close(): void
 }

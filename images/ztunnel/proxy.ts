@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { HboneServer } from '../lib/hbone.ts'
-import type { Identity } from '../lib/identity.ts'
+import { formatIdentity, type Identity } from '../lib/identity.ts'
 import type { AccessLog } from './access-log.ts'
 import { formatAddress } from './address.ts'
 import type { Certificates } from './certificates.ts'
@@ -17,6 +17,8 @@ import { handleOutbound } from './outbound.ts'
 import type { Placement } from './placement.ts'
 import { handlePlaintext } from './plaintext.ts'
 import { Pool } from './pool.ts'
+import type { Release } from './release.ts'
+import { addressedSelf, namedSelf } from './self.ts'
 import type { MeshState, WorkloadName } from './state/store.ts'
 
 // An argument of its own: with a descriptor, Node does not look at the option.
@@ -25,6 +27,7 @@ const backlog = 128
 /** What all proxies of this process share. */
 export interface Shared {
   readonly config: Config
+  readonly release: Release
   readonly state: MeshState
   readonly certificates: Certificates
   readonly access: AccessLog
@@ -36,7 +39,6 @@ export interface Shared {
 /** The proxy of one workload: its listeners, its connections, its pool. */
 export class PodProxy {
   readonly connections = new Connections()
-  readonly identity: Identity
   readonly #context: ProxyContext
   readonly #listeners: Server[] = []
   /** Accepted connections that no relay tracks: handshakes, and HBONE connections between tunnels. */
@@ -48,18 +50,17 @@ export class PodProxy {
     this.#prefetch()
     this.connections.recheck()
   }
-  #holding = false
+  /** Whose certificate is kept ready. */
+  #held: Identity | undefined
   readonly #dns: DnsServer | undefined
   #draining = false
 
-  private constructor(shared: Shared, name: WorkloadName, placement: Placement) {
-    const { config } = shared
-    this.identity = { trustDomain: config.trustDomain, namespace: name.namespace, serviceAccount: name.serviceAccount }
+  private constructor(shared: Shared, name: WorkloadName | undefined, placement: Placement) {
+    const { config, state } = shared
     this.#context = {
       ...shared,
-      name,
+      self: name ? namedSelf(state, config.trustDomain, name) : addressedSelf(state, config.network, () => placement.addresses()),
       placement,
-      identity: this.identity,
       connections: this.connections,
       pool: new Pool({ maxStreams: config.poolMaxStreams, unusedRelease: config.poolUnusedRelease }),
       stopped: this.#stop.signal,
@@ -67,8 +68,8 @@ export class PodProxy {
     this.#dns = config.dnsProxy ? new DnsServer(this.#context, shared.resolver) : undefined
   }
 
-  /** Opens all listeners; if one cannot be, none stays. @throws Error naming the address */
-  static async start(shared: Shared, name: WorkloadName, placement: Placement): Promise<PodProxy> {
+  /** Opens all listeners; if one cannot be, none stays. @param name undefined: the agent gave none @throws Error naming the address */
+  static async start(shared: Shared, name: WorkloadName | undefined, placement: Placement): Promise<PodProxy> {
     const proxy = new PodProxy(shared, name, placement)
     try {
       await proxy.#listen(ports.outbound, true, (socket) => void proxy.connections.during(handleOutbound(proxy.#context, socket)))
@@ -144,22 +145,25 @@ export class PodProxy {
     setTimeout(() => {
       for (const socket of this.#raw) socket.destroy()
     }, 100).unref()
-    this.#hold(false)
+    this.#hold(undefined)
   }
 
   /** A pod of this node that takes part in the mesh has its certificate before its first connection. One whose record is gone for now keeps it. */
   #prefetch(): void {
-    const { state, name, config } = this.#context
-    const own = state.workloadNamed(name)
-    if (own) this.#hold(own.protocol === 'HBONE' && (own.node === config.nodeName || own.node === '' || config.nodeName === ''))
+    const { self, config } = this.#context
+    const own = self.workload()
+    if (!own) return
+    const here = own.node === config.nodeName || own.node === '' || config.nodeName === ''
+    this.#hold(own.protocol === 'HBONE' && here ? self.identity() : undefined)
   }
 
-  #hold(wanted: boolean): void {
-    if (wanted === this.#holding) return
-    this.#holding = wanted
+  #hold(wanted: Identity | undefined): void {
+    const held = this.#held
+    if (wanted === held || (wanted && held && formatIdentity(wanted) === formatIdentity(held))) return
+    this.#held = wanted
     const { certificates } = this.#context
-    if (wanted) certificates.hold(this.identity)
-    else certificates.release(this.identity)
+    if (wanted) certificates.hold(wanted)
+    if (held) certificates.release(held)
   }
 
   #closeListeners(): void {

@@ -28,8 +28,10 @@ async function connected() {
     release: releaseNamed('today'),
     log: () => {},
     metrics: new Metrics(),
+    drainDeadline: 1000,
     place: (netns) => ({ close: () => closeSync(netns) }) as Placement,
-    start: async ({ name }) => {
+    start: async (info) => {
+      const name = info!.name
       running.add(name)
       return { stop: () => running.delete(name), drain: async () => {} } as unknown as PodProxy
     },

@@ -36,12 +36,13 @@ beforeEach(() => {
     release: releaseNamed('today'),
     log,
     metrics,
+    drainDeadline: 1000,
     retryEvery: 20,
     place: (netns) => ({ close: () => closeSync(netns) }) as Placement,
     start: async (info) => {
-      if (failing.has(info.name)) throw new Error('failed to bind to address [::]:15001: errno 98')
-      events.push(`start ${info.name}`)
-      return { stop: () => events.push(`stop ${info.name}`), drain: async () => {} } as unknown as PodProxy
+      if (failing.has(info!.name)) throw new Error('failed to bind to address [::]:15001: errno 98')
+      events.push(`start ${info!.name}`)
+      return { stop: () => events.push(`stop ${info!.name}`), drain: async () => {} } as unknown as PodProxy
     },
   })
   client = new ZdsClient(join(dir, 's'), manager, log, { infoRequired: true })

@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs'
 import { type Packet, SeqpacketSocket } from '../lib/seqpacket.ts'
-import { decodeRequest, encodeHello, encodeResponse, maxMessage, type WorkloadInfo } from '../lib/zds.ts'
+import { decodeRequest, encodeHello, encodeResponse, maxMessage } from '../lib/zds.ts'
 import type { Log } from './log.ts'
 import { type PodManager, ProxyStartError } from './manager.ts'
 
@@ -102,7 +102,7 @@ export class ZdsClient {
       if (uid === '') throw new Error('ZDS add without a uid')
       if (fds.length !== 1) throw new Error(`ZDS add for ${uid} carries ${fds.length} descriptors, expected the network namespace`)
       if (!workloadInfo && this.#infoRequired) throw new Error('workload_info is required but not present')
-      await this.#manager.add(uid, workloadInfo ?? unnamed, fds.shift()!)
+      await this.#manager.add(uid, workloadInfo, fds.shift()!)
     } finally {
       for (const fd of fds) closeSync(fd)
     }
@@ -121,7 +121,6 @@ export class ZdsClient {
 }
 
 const scope = 'inpod::workloadmanager'
-const unnamed: WorkloadInfo = { name: '', namespace: '', serviceAccount: '' }
 
 function drop(packet: Packet): void {
   for (const fd of packet.fds) closeSync(fd)

@@ -8,17 +8,19 @@ const timeout = 5_000
 const attempts = 2
 const maxUnderWay = 1_000
 
+type Sockets = Pick<Placement, 'bindUdp' | 'dial'>
+
 /**
- * Sends questions that are not ours to the cluster's name servers, from where the placement's sockets live, and gives their answers back as they came.
+ * Sends questions that are not ours to the cluster's name servers, from where the sockets are made, and gives their answers back as they came.
  * Questions travel with an id and a source port of their own, so that neither can be guessed.
  */
 export class Forwarder {
-  readonly #placement: Placement
+  readonly #sockets: Sockets
   readonly #servers: () => readonly string[]
   readonly #open = new Set<() => void>()
 
-  constructor(placement: Placement, servers: () => readonly string[]) {
-    this.#placement = placement
+  constructor(sockets: Sockets, servers: () => readonly string[]) {
+    this.#sockets = sockets
     this.#servers = servers
   }
 
@@ -47,7 +49,7 @@ export class Forwarder {
 
   #udp(server: string, question: Buffer, id: number): Promise<Buffer> {
     const v6 = server.includes(':')
-    const fd = this.#placement.bindUdp({ address: v6 ? '::' : '0.0.0.0', port: 0 })
+    const fd = this.#sockets.bindUdp({ address: v6 ? '::' : '0.0.0.0', port: 0 })
     const socket = createSocket(v6 ? 'udp6' : 'udp4')
     return this.#exchange(
       (resolve, reject) => {
@@ -65,7 +67,7 @@ export class Forwarder {
     let socket: Socket | undefined
     return this.#exchange(
       (resolve, reject) => {
-        const dialled = this.#placement.dial({ address: server, port })
+        const dialled = this.#sockets.dial({ address: server, port })
         socket = dialled
         const reader = new FrameReader((message) => {
           if (message.length >= 12 && message.readUInt16BE(0) === id) resolve(message)

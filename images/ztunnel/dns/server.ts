@@ -26,7 +26,7 @@ export class DnsServer {
   constructor(context: ProxyContext, resolver: () => ResolverConfig) {
     this.#context = context
     this.#resolver = resolver
-    this.#forwarder = new Forwarder(context.placement, () => resolver().nameservers)
+    this.#forwarder = new Forwarder(context.release.dnsSockets(context.placement), () => resolver().nameservers)
   }
 
   /** Binds UDP and TCP on each loopback address. @throws Error naming the address */
@@ -116,7 +116,7 @@ export class DnsServer {
   }
 
   #labels(question: dns.DecodedPacket, transport: 'udp' | 'tcp'): Labels {
-    const own = this.#context.state.workloadNamed(this.#context.name)
+    const own = this.#context.self.workload()
     return {
       // A type without a name comes as UNKNOWN_n: any number of them could be asked.
       request_query_type: (question.questions?.[0]?.type ?? 'unknown').toLowerCase().replace(/^unknown_.*/, 'unknown'),

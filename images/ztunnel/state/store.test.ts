@@ -39,7 +39,7 @@ workloads:
 test('a pod is found by what the agent calls it, service account included', async () => {
   const state = new MeshState()
   const name = { namespace: 'd', name: 'a', serviceAccount: 'sa' }
-  const waiting = state.waitForWorkload(name, 5000)
+  const waiting = state.waitFor(() => state.workloadNamed(name), 5000)
   state.replace(parseLocalState('workloads: [{ uid: a, name: a, namespace: d, serviceAccount: other }]', 't'))
   state.replace(parseLocalState('workloads: [{ uid: b, name: a, namespace: d, serviceAccount: sa }]', 't'))
   expect((await waiting)?.uid).toBe('b')
@@ -50,11 +50,11 @@ test('waiting ends after its time, or when the proxy stops, and leaves nothing b
   vi.useFakeTimers()
   const state = new MeshState()
   const name = { namespace: 'd', name: 'a', serviceAccount: 'sa' }
-  const late = state.waitForWorkload(name, 5000)
+  const late = state.waitFor(() => state.workloadNamed(name), 5000)
   await vi.advanceTimersByTimeAsync(5000)
   expect(await late).toBeUndefined()
   const stop = new AbortController()
-  const stopped = state.waitForWorkload(name, 5000, stop.signal)
+  const stopped = state.waitFor(() => state.workloadNamed(name), 5000, stop.signal)
   stop.abort()
   expect(await stopped).toBeUndefined()
   expect(state.listenerCount('changed')).toBe(0)

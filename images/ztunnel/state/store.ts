@@ -79,19 +79,19 @@ export class MeshState extends EventEmitter<{ changed: [] }> {
     return undefined
   }
 
-  /** Waits for a record that is not there yet; undefined after `timeout` milliseconds or when `signal` fires. */
-  async waitForWorkload(name: WorkloadName, timeout: number, signal?: AbortSignal): Promise<Workload | undefined> {
-    const now = this.workloadNamed(name)
+  /** Waits for what is not there yet; undefined after `timeout` milliseconds or when `signal` fires. @param find looks for it, again after each change */
+  async waitFor<T>(find: () => T | undefined, timeout: number, signal?: AbortSignal): Promise<T | undefined> {
+    const now = find()
     if (now || signal?.aborted) return now
     return new Promise((resolve) => {
-      const finish = (found: Workload | undefined) => {
+      const finish = (found: T | undefined) => {
         clearTimeout(timer)
         this.off('changed', look)
         signal?.removeEventListener('abort', stop)
         resolve(found)
       }
       const look = () => {
-        const found = this.workloadNamed(name)
+        const found = find()
         if (found) finish(found)
       }
       const stop = () => finish(undefined)

@@ -3,39 +3,7 @@ import { closeSync, openSync } from 'node:fs'
 import { createServer, type Server, Socket } from 'node:net'
 import { AF_INET, SOCK_DGRAM, SOCK_STREAM } from '../../lib/libc.ts'
 import { socketInNetns } from '../../lib/netns.ts'
-
-/** The in-pod rules of today (fact sheet: in-pod mode, 1.2), with DNS capture. */
-const rules = `*raw
--N ISTIO_OUTPUT
--N ISTIO_PRERT
--A PREROUTING -j ISTIO_PRERT
--A OUTPUT -j ISTIO_OUTPUT
--A ISTIO_OUTPUT -p udp -m mark --mark 0x539/0xfff -m udp --dport 53 -j CT --zone 1
--A ISTIO_PRERT -p udp -m mark ! --mark 0x539/0xfff -m udp --sport 53 -j CT --zone 1
-COMMIT
-*nat
--N ISTIO_OUTPUT
--N ISTIO_PRERT
--A PREROUTING -j ISTIO_PRERT
--A OUTPUT -j ISTIO_OUTPUT
--A ISTIO_OUTPUT -d 169.254.7.127/32 -p tcp -m tcp -j ACCEPT
--A ISTIO_OUTPUT ! -o lo -p udp -m mark ! --mark 0x539/0xfff -m udp --dport 53 -j REDIRECT --to-ports 15053
--A ISTIO_OUTPUT ! -d 127.0.0.1/32 -p tcp -m tcp --dport 53 -m mark ! --mark 0x539/0xfff -j REDIRECT --to-ports 15053
--A ISTIO_OUTPUT -p tcp -m mark --mark 0x111/0xfff -j ACCEPT
--A ISTIO_OUTPUT ! -d 127.0.0.1/32 -o lo -j ACCEPT
--A ISTIO_OUTPUT ! -d 127.0.0.1/32 -p tcp -m mark ! --mark 0x539/0xfff -j REDIRECT --to-ports 15001
--A ISTIO_PRERT -s 169.254.7.127/32 -p tcp -m tcp -j ACCEPT
--A ISTIO_PRERT ! -d 127.0.0.1/32 -p tcp -m tcp ! --dport 15008 -m mark ! --mark 0x539/0xfff -j REDIRECT --to-ports 15006
-COMMIT
-*mangle
--N ISTIO_OUTPUT
--N ISTIO_PRERT
--A PREROUTING -j ISTIO_PRERT
--A OUTPUT -j ISTIO_OUTPUT
--A ISTIO_OUTPUT -m connmark --mark 0x111/0xfff -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff
--A ISTIO_PRERT -m mark --mark 0x539/0xfff -j CONNMARK --set-xmark 0x111/0xfff
-COMMIT
-`
+import { podRules } from './rules.ts'
 
 /** A pod-like network namespace, joined to the bed's node by a veth. */
 export interface Pod {
@@ -66,8 +34,8 @@ export class Bed {
     return `${this.#id}-node`
   }
 
-  /** @param enrolled load the in-pod rules and the policy routing */
-  pod(name: string, address: string, enrolled: boolean): Pod {
+  /** @param enrolled load the in-pod rules of the release and the policy routing */
+  pod(name: string, address: string, enrolled: boolean, release = 'today'): Pod {
     const namespace = `${this.#id}-${name}`
     ip('netns', 'add', namespace)
     const veth = `v${name}`.slice(0, 15)
@@ -81,7 +49,7 @@ export class Bed {
     )
     if (enrolled) {
       inside(namespace, 'ip route replace local 0.0.0.0/0 dev lo table 100 && ip rule add fwmark 0x111/0xfff pref 32764 lookup 100')
-      execFileSync('ip', ['netns', 'exec', namespace, 'iptables-restore', '--noflush'], { input: rules })
+      execFileSync('ip', ['netns', 'exec', namespace, 'iptables-restore', '--noflush'], { input: podRules[release] })
     }
     const path = `/var/run/netns/${namespace}`
     const pod = { name, ip: address, path, netns: openSync(path, 'r') }

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
+import { releaseNamed } from '../release.ts'
 import { Bed, echo, exchange, type Pod } from './network.ts'
 import { Ztunnel } from './ztunnel.ts'
 
@@ -43,21 +44,27 @@ export class World {
   server!: Pod
   plain!: Pod
   own!: Pod
+  readonly #release: string
+
+  constructor(release: string) {
+    this.#release = release
+  }
 
   async open(): Promise<void> {
     this.bed = new Bed()
-    this.client = this.bed.pod('client', '10.77.0.2', true)
-    this.server = this.bed.pod('server', '10.77.0.3', true)
+    this.client = this.bed.pod('client', '10.77.0.2', true, this.#release)
+    this.server = this.bed.pod('server', '10.77.0.3', true, this.#release)
     this.plain = this.bed.pod('plain', '10.77.0.4', false)
     this.own = this.bed.pod('zt', '10.77.0.9', false)
     this.zt = new Ztunnel()
     const resolvConf = join(this.zt.dir, 'resolv.conf')
     writeFileSync(resolvConf, `search istio-system.svc.cluster.local\nnameserver ${this.plain.ip}\n`)
-    await this.zt.start(state(), { bed: this.bed, pod: this.own, env: { RESOLV_CONF: resolvConf } })
+    await this.zt.start(state(), { bed: this.bed, pod: this.own, env: { RESOLV_CONF: resolvConf, MESH_RELEASE: this.#release } })
     const agent = await this.zt.agent()
     expect(await agent.hello).toBe(1)
-    expect(await agent.add(this.client, 'client')).toBeUndefined()
-    expect(await agent.add(this.server, 'server')).toBeUndefined()
+    const { workloadInfoRequired } = releaseNamed(this.#release)
+    for (const pod of [this.client, this.server])
+      expect(await (workloadInfoRequired ? agent.add(pod, pod.name) : agent.addByUid(pod))).toBeUndefined()
     expect(await agent.send({ snapshotSent: {} })).toBeUndefined()
     for (const pod of [this.server, this.plain]) await this.bed.serve(pod, 8080, echo)
   }
@@ -83,8 +90,8 @@ export class World {
 }
 
 /** One world for the tests of a file. */
-export function world(): World {
-  const made = new World()
+export function world(release = 'today'): World {
+  const made = new World(release)
   beforeAll(() => made.open(), 30_000)
   afterAll(() => made.close())
   afterEach((context) => {

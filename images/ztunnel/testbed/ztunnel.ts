@@ -57,6 +57,11 @@ export class Agent {
     return this.send({ add: { uid: `uid-${pod.name}`, workloadInfo: { name: pod.name, namespace: 'demo', serviceAccount } } }, [pod.netns])
   }
 
+  /** As agents of releases that say no more than the UID. */
+  addByUid(pod: Pod): Promise<string | undefined> {
+    return this.send({ add: { uid: `uid-${pod.name}` } }, [pod.netns])
+  }
+
   close(): void {
     this.#socket.close()
   }

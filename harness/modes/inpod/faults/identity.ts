@@ -10,8 +10,8 @@ export const identityFaults: readonly Fault[] = [
     seed: patched(
       edit(
         'outbound.ts',
-        'await context.certificates.context(context.identity)',
-        "await context.certificates.context({ ...context.identity, serviceAccount: 'stranger' })",
+        'await context.certificates.context(await ownIdentity(context))',
+        "await context.certificates.context({ ...(await ownIdentity(context)), serviceAccount: 'stranger' })",
       ),
     ),
     cases: [sealed],
@@ -23,8 +23,8 @@ export const identityFaults: readonly Fault[] = [
     seed: patched(
       edit(
         'inbound.ts',
-        'await context.certificates.context(context.identity)',
-        "await context.certificates.context({ ...context.identity, serviceAccount: 'stranger' })",
+        'await context.certificates.context(await ownIdentity(context))',
+        "await context.certificates.context({ ...(await ownIdentity(context)), serviceAccount: 'stranger' })",
       ),
       {
         file: 'lib/mtls.ts',
