@@ -107,15 +107,18 @@ function errorOf(outcome: Outcome): NonNullable<Attempt['result']['error']> {
 /** What every server of the ideal world got. */
 const BULK = { bytes: 8 << 20, sha256: 'a'.repeat(64) }
 
-const TERMINAL = /-j (REDIRECT|ACCEPT|SNAT)/
+const TERMINAL = /-j (REDIRECT|ACCEPT|SNAT|TPROXY)/
 
 function observationsOf(proof: Proof, leg: readonly Proof[], variables: Variables, token: string, opening: number, main: number): object[] {
   const at = { node: proof.node, netns: proof.netns }
   switch (proof.kind) {
     case 'packet':
       return [packetOf(proof, leg, variables, token, proof.which === 'syn' || proof.which === 'syn-ack' ? opening : main)]
-    case 'trace':
-      return tracesOf(proof, variables, opening)
+    case 'trace': {
+      // All rules that one packet meets from one base chain are one walk.
+      const walk = leg.filter((p): p is TraceProof => p.kind === 'trace' && isSameWalk(p, proof))
+      return walk[0] === proof ? tracesOf(walk, variables, opening) : []
+    }
     case 'conntrack':
       return [
         {
@@ -176,9 +179,13 @@ function observationsOf(proof: Proof, leg: readonly Proof[], variables: Variable
   }
 }
 
-function tracesOf(proof: TraceProof, variables: Variables, t: number): Omit<TraceObservation, 'ref'>[] {
-  const { from, to } = fillFlow(proof, variables)
-  const { node, netns, table, base, chain, mark, which } = proof
+const isSameWalk = (a: TraceProof, b: TraceProof) =>
+  (['node', 'netns', 'which', 'from', 'to', 'table', 'base'] as const).every((key) => a[key] === b[key])
+
+function tracesOf(walk: readonly TraceProof[], variables: Variables, t: number): Omit<TraceObservation, 'ref'>[] {
+  const first = walk[0]!
+  const { from, to } = fillFlow(first, variables)
+  const { node, netns, table, base, which, mark } = first
   const line = {
     kind: 'trace',
     node,
@@ -193,10 +200,14 @@ function tracesOf(proof: TraceProof, variables: Variables, t: number): Omit<Trac
     flags: FLAGS[which],
     seq: SEQUENCE[which],
   } as const
-  if ('policy' in proof.meets) return [{ ...line, chain: base, type: 'policy', verdict: proof.meets.policy, mark }]
-  const { rule } = proof.meets
-  const jump = { ...line, chain: base, type: 'rule', rule: `-A ${base} -j ${chain}`, verdict: `jump ${chain}`, mark } as const
-  const ends = TERMINAL.test(rule)
-  const hit = { ...line, chain, type: 'rule', rule, verdict: ends ? 'accept' : 'continue', mark } as const
-  return ends ? [jump, hit] : [jump, hit, { ...line, chain: base, type: 'policy', verdict: 'accept', mark }]
+  const hits = walk.flatMap(({ meets, chain, mark }) => {
+    if (!('rule' in meets)) return []
+    const ends = TERMINAL.test(meets.rule)
+    return [{ ...line, chain, type: 'rule', rule: meets.rule, verdict: ends ? 'accept' : 'continue', mark } as const]
+  })
+  const jumps = hits.slice(0, 1).map(({ chain }) => {
+    return { ...line, chain: base, type: 'rule', rule: `-A ${base} -j ${chain}`, verdict: `jump ${chain}`, mark } as const
+  })
+  const policy = { ...line, chain: base, type: 'policy', verdict: 'accept', mark: walk.at(-1)!.mark } as const
+  return [...jumps, ...hits, ...(hits.at(-1)?.verdict === 'accept' ? [] : [policy])]
 }

@@ -1,18 +1,20 @@
 import { describe, expect, test } from 'vitest'
 import type { Observation } from '../evidence/observation.ts'
 import { casesOf } from '../matrix/cases.ts'
+import { modeOf } from '../modes/index.ts'
 import { Evidence } from './evidence.ts'
 import { idealRun } from './ideal.ts'
 import { judgeCase } from './judge.ts'
 import { promised } from './testing.ts'
 import type { CaseVerdict, HopVerdict } from './verdict.ts'
 
-const { expectations, unbound } = promised('inpod')
+const promises = modeOf('inpod').releases.map((release) => ({ release, ...promised('inpod', release) }))
+const expectations = promises.flatMap((p) => p.expectations)
 const hopsOf = (v: CaseVerdict): HopVerdict[] => [...v.legs.flatMap((l) => l.hops), ...v.checks]
 
 test('every cell of the matrix finds a pair in the two-node topology', () => {
-  expect(unbound).toEqual([])
-  expect(expectations).toHaveLength(casesOf('inpod').length)
+  expect(promises.flatMap((p) => p.unbound)).toEqual([])
+  for (const p of promises) expect(p.expectations).toHaveLength(casesOf('inpod', p.release).length)
 })
 
 describe.each(expectations.map((e) => [e.case.id, e] as const))('%s', (_, expectation) => {

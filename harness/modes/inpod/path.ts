@@ -37,7 +37,7 @@ export function path(c: BoundCase): Path {
       }
     case 'mesh-to-plain':
       return {
-        legs: [appToZtunnel(c, release), passedThrough(c)],
+        legs: [appToZtunnel(c, release), passedThrough(c, release)],
         bindings: { client: { from: 'client' }, turned: turnedPort(c), served: dialledPort(c, eth0(c.client)) },
         outcome: 'served',
       }
@@ -84,7 +84,7 @@ export function path(c: BoundCase): Path {
     case 'mesh-to-dns':
       return questionPath(c)
     case 'mesh-to-impostor':
-      return { legs: [appToZtunnel(c, release, true), ztunnelToImpostor(c)], bindings: meshBindings(c), outcome: 'closed' }
+      return { legs: [appToZtunnel(c, release, true), ztunnelToImpostor(c, release)], bindings: meshBindings(c), outcome: 'closed' }
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Flow, Hop, LogProof, Netns, Proof, Which } from '../path.ts'
 import type { BoundCase } from '../place.ts'
 import { redirectEntry } from './legs/entry-redirect.ts'
+import { tproxyEntry } from './legs/entry-tproxy.ts'
 
 type Hops = readonly Omit<Hop, 'id'>[]
 
@@ -22,12 +23,15 @@ export interface Entry {
   readonly plain: (c: BoundCase, end: { readonly title: string; readonly told: LogProof }) => Hops
   /** The node's own: to the app. */
   readonly probe: (c: BoundCase) => Hops
+  /** In the pod of a connection that ztunnel dialled from there: how its answers come in. */
+  readonly answered: (pod: Netns, dialled: Flow) => Hops
   /** What a packet that comes back over the pod's `lo` meets besides the marks. */
   readonly overLo: (pod: Netns, which: Which, f: Flow, mark: number) => readonly Proof[]
 }
 
 const releases: Readonly<Record<string, Release>> = {
   today: { entry: redirectEntry, probeSet: 'istio-inpod-probes-v4' },
+  '1.21': { entry: tproxyEntry, probeSet: 'istio-inpod-probes' },
 }
 
 export const releaseNames = Object.keys(releases)

@@ -40,5 +40,6 @@ export const redirectEntry: Entry = {
       ),
     ]
   },
+  answered: () => [],
   overLo: () => [],
 }

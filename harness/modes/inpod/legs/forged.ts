@@ -42,12 +42,13 @@ export function forgedToZtunnel(c: BoundCase, { entry }: Release): Leg {
 }
 
 /** To a server that shows another certificate than the mesh expects of it: the handshake is all that it gets (facts 4.2 client checks, 4.4 row 8, 4.8). */
-export function ztunnelToImpostor(c: BoundCase): Leg {
+export function ztunnelToImpostor(c: BoundCase, { entry }: Release): Leg {
   const from = netns(c.client)
   const tunnel = flow(`${c.client.ip}:$hbone`, `${c.server.ip}:15008`)
   const told = { 'src.addr': `${c.client.ip}:$turned`, 'dst.addr': tunnel.to, 'dst.hbone_addr': c.endpoint, direction: 'outbound' }
   return leg('ztunnel-impostor', 'ztunnel → impostor (HBONE)', 'sealed', 'inpod-mode 1.6 row 10, 4.2, 4.4 row 8, 4.8', [
     hop('leaves ztunnel uncaptured', from, trace(from, 'syn', tunnel, 'nat OUTPUT', untouched, PROXY_MARK)),
+    ...entry.answered(from, tunnel),
     ...across(c, tunnel, 'sealed', c.client, c.server),
     hop(
       'is given up by the client side',

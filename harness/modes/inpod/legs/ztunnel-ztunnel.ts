@@ -63,6 +63,7 @@ export function ztunnelToZtunnel(c: BoundCase, { entry }: Release, ending: Endin
         trace(from, 'syn', tunnel, 'nat OUTPUT', untouched, PROXY_MARK),
         trace(from, 'data', tunnel, 'mangle OUTPUT', untouched, PROXY_MARK),
       ),
+      ...entry.answered(from, tunnel),
       ...across(c, tunnel, 'sealed', c.client, c.server),
       ...entry.hbone(c, tunnel),
       ...ends[ending],
