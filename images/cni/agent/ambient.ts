@@ -20,8 +20,8 @@ const hostTryMs = 2000
 /** An ADD event may be ahead of the watch: so many looks, so far apart. */
 const podTries = 10
 const podTryMs = 10
-/** An ADD waits for an agent that is just starting this part of the time after which the plugin gives up: so it is told why. */
-const startWait = 0.8
+/** How long an ADD waits for an agent that is just starting; the plugin gives up after 5 s. */
+const startWaitMs = 4000
 
 /** The ambient half of the agent: everything but the installation of the plugin. */
 export class Ambient {
@@ -34,7 +34,6 @@ export class Ambient {
   readonly #zds: ZdsServer
   readonly #enroller: Enroller
   readonly #plugin: PluginServer
-  readonly #startWaitMs: number
   readonly #started = Promise.withResolvers<void>()
 
   constructor(config: AgentConfig, api: ClusterApi, log: Log, pluginLog: Log, metrics: Metrics) {
@@ -42,7 +41,6 @@ export class Ambient {
     this.#api = api
     this.#log = log
     const { make, release } = modeRelease(config.redirectMode, config.release)
-    this.#startWaitMs = release.addTimeoutMs * startWait
     this.#rules = {
       selectors: config.selectors,
       excludeNamespaces: config.excludeNamespaces,
@@ -108,7 +106,7 @@ export class Ambient {
   }
 
   async #add(event: AddEvent): Promise<void> {
-    const late = delay(this.#startWaitMs, 'late' as const, { ref: false })
+    const late = delay(startWaitMs, 'late' as const, { ref: false })
     if ((await Promise.race([this.#started.promise, late])) === 'late') throw new Error('the agent is still starting')
     const { PodNamespace: namespace, PodName: name } = event
     for (let attempt = 0; attempt < podTries; attempt++) {

@@ -39,8 +39,8 @@ export function pluginConf(conf: NetworkConf): PluginConf {
   }
 }
 
-/** ADD: returns when the pod may start, that is when it is none of the mesh's or the agent has enrolled it. Any doubt is an error: the runtime tries again. @param timeoutMs for the agent's answer */
-export async function add(invocation: Invocation, conf: PluginConf, timeoutMs: number, log: PluginLog): Promise<void> {
+/** ADD: returns when the pod may start, that is when it is none of the mesh's or the agent has enrolled it. Any doubt is an error: the runtime tries again. */
+export async function add(invocation: Invocation, conf: PluginConf, log: PluginLog): Promise<void> {
   const { K8S_POD_NAME: name = '', K8S_POD_NAMESPACE: namespace = '' } = invocation.args
   if (name === '' || namespace === '') return log.log('debug', 'no pod name or namespace in CNI_ARGS: not a pod of Kubernetes')
   const pod = { pod: `${namespace}/${name}` }
@@ -51,22 +51,21 @@ export async function add(invocation: Invocation, conf: PluginConf, timeoutMs: n
   const access = await readKubeconfig(join(conf.runDirectory, runFiles.kubeconfig))
   const facts = await fetchPod(access, namespace, name, conf.attempts)
   if (conf.ambient && isEligible({ ...facts, namespace }, facts.namespaceLabels, conf)) {
-    const event = {
+    await pushEvent(conf.runDirectory, {
       Netns: invocation.netns,
       PodName: name,
       PodNamespace: namespace,
       IPs: eventIps(invocation.conf.prevResult),
-    }
-    await pushEvent(conf.runDirectory, event, timeoutMs)
+    })
     return log.log('debug', 'enrolled in the ambient mesh', pod)
   }
   log.log('info', whyNoSidecar(facts, namespace, name), pod)
 }
 
-async function pushEvent(runDirectory: string, event: AddEvent, timeoutMs: number): Promise<void> {
+async function pushEvent(runDirectory: string, event: AddEvent): Promise<void> {
   const fail = (reason: string) => new Error(`istio-cni cmdAdd failed to contact node Istio CNI agent: ${reason}`)
   const headers = { 'content-type': 'application/json' }
-  const call = { method: 'POST', path: '/cmdadd', headers, body: JSON.stringify(event), timeoutMs } as const
+  const call = { method: 'POST', path: '/cmdadd', headers, body: JSON.stringify(event), timeoutMs: 5000 } as const
   const answer = await overUnixSocket(join(runDirectory, runFiles.eventSocket), call).catch((error: Error) => {
     throw fail(error.message)
   })

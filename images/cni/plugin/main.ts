@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs'
-import { addTimeoutVariable } from '../shared/event.ts'
 import { add, pluginConf } from './add.ts'
 import { PluginLog } from './log.ts'
 import { addResult, errorResult, type Invocation, readInvocation, readVerb, versionResult } from './protocol.ts'
@@ -13,7 +12,7 @@ async function invoke(invocation: Invocation): Promise<unknown> {
   if (invocation.verb === 'STATUS') return undefined
   const log = new PluginLog(conf.runDirectory, conf.logLevel)
   try {
-    await add(invocation, conf, Number(process.env[addTimeoutVariable] ?? 5000), log)
+    await add(invocation, conf, log)
     return addResult(invocation.conf)
   } catch (error) {
     const { K8S_POD_NAMESPACE: namespace, K8S_POD_NAME: name } = invocation.args

@@ -38,8 +38,6 @@ export interface Redirection {
 export interface AgentRelease {
   /** A proxy is told a pod's name, namespace and service account too, not only its UID. */
   readonly workloadInfo: boolean
-  /** How long the plugin waits for the answer to an ADD. */
-  readonly addTimeoutMs: number
 }
 
 /** What a mode may need from the agent's environment. */

@@ -6,9 +6,6 @@ export const runFiles = {
   kubeconfig: 'istio-cni-kubeconfig',
 } as const
 
-/** In the plugin's environment: how long it waits for the agent's answer to an ADD, milliseconds. The installed executable sets it. */
-export const addTimeoutVariable = 'CNI_AGENT_TIMEOUT_MS'
-
 /** Body of `POST /cmdadd`, keys and shapes as Go's encoding of the CNI result gives them. */
 export interface AddEvent {
   /** As the container runtime says, a path on the node. */

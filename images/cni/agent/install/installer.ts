@@ -1,6 +1,5 @@
 import { type FSWatcher, mkdirSync, rmSync, watch } from 'node:fs'
 import { join } from 'node:path'
-import { modeRelease } from '../../redirect/modes.ts'
 import type { Log } from '../../redirect/redirection.ts'
 import { runFiles } from '../../shared/event.ts'
 import type { AgentConfig } from '../config.ts'
@@ -37,8 +36,6 @@ export class Installer {
   readonly #config: AgentConfig
   readonly #log: Log
   readonly #net: NetDir
-  /** Text of the executable. */
-  readonly #plugin: string
   readonly #watchers: FSWatcher[] = []
   readonly #repairEveryMs: number
   #installed = Promise.withResolvers<void>()
@@ -49,7 +46,6 @@ export class Installer {
   /** @param repairMs least time between two repairs, for tests */
   constructor(config: AgentConfig, log: Log, repairMs = repairEveryMs) {
     this.#config = config
-    this.#plugin = pluginFile(modeRelease(config.redirectMode, config.release).release.addTimeoutMs)
     this.#log = log
     this.#repairEveryMs = repairMs
     this.#net = new NetDir(config.cniNetDir, config.cniConfName, pluginEntry(config), log)
@@ -85,8 +81,8 @@ export class Installer {
   /** Brings everything to what it should be. @returns is the plugin in use now? */
   #apply(first = false): boolean {
     const { serviceAccountDir, apiServer, cniBinDir } = this.#config
-    if (readIfThere(this.#executable) !== this.#plugin) {
-      writeAtomically(this.#executable, this.#plugin, 0o755)
+    if (readIfThere(this.#executable) !== pluginFile()) {
+      writeAtomically(this.#executable, pluginFile(), 0o755)
       this.#log.info(`Copied istio-cni to ${cniBinDir}`)
     }
     const access = kubeconfig(serviceAccountDir, apiServer)

@@ -1,16 +1,14 @@
 import { fileURLToPath } from 'node:url'
-import { addTimeoutVariable } from '../../shared/event.ts'
 
 const source = fileURLToPath(new URL('../../plugin/main.ts', import.meta.url))
 
 /**
  * What is installed as the CNI plugin: text of an executable that runs the plugin with this very Node.
- * @param addTimeoutMs how long the plugin waits for the agent's answer to an ADD
  * @param cache directory of Node's compile cache, if the agent has one: it halves the plugin's start
  */
-export function pluginFile(addTimeoutMs: number, cache = process.env.NODE_COMPILE_CACHE): string {
+export function pluginFile(cache = process.env.NODE_COMPILE_CACHE): string {
   // Without V8's background threads: joining them at the end can hang (sourceware bug 25847), and an ADD with it.
   const quote = (path: string) => `'${path.replaceAll("'", `'\\''`)}'`
   const setting = cache ? `NODE_COMPILE_CACHE=${quote(cache)} ` : ''
-  return `#!/bin/sh\n${setting}${addTimeoutVariable}=${addTimeoutMs} exec ${quote(process.execPath)} --v8-pool-size=0 ${quote(source)} "$@"\n`
+  return `#!/bin/sh\n${setting}exec ${quote(process.execPath)} --v8-pool-size=0 ${quote(source)} "$@"\n`
 }

@@ -26,7 +26,6 @@ export const inpodReleases = {
     hostJumpFirst: true,
     podSettings: true,
     workloadInfo: true,
-    addTimeoutMs: 5000,
   },
   '1.21': {
     families: ['v4'],
@@ -35,6 +34,5 @@ export const inpodReleases = {
     hostJumpFirst: false,
     podSettings: false,
     workloadInfo: false,
-    addTimeoutMs: 1000,
   },
 } as const satisfies Readonly<Record<string, InpodRelease>>
