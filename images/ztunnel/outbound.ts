@@ -70,12 +70,8 @@ function describe(context: ProxyContext, chosen: Chosen, source: Workload, from:
 
 /** A tunnel on a pooled connection. A server that goes away in this very moment is asked again once, on a connection of its own. */
 async function openTunnel(context: ProxyContext, chosen: Chosen & { kind: 'hbone' }, source: Workload, from: Address) {
-  const key = [
-    formatIdentity(await ownIdentity(context)),
-    [...chosen.identities].sort().join(','),
-    from.address,
-    formatAddress(chosen.to),
-  ].join('|')
+  const identity = formatIdentity(await ownIdentity(context))
+  const key = [identity, [...chosen.identities].sort().join(','), from.address, formatAddress(chosen.to)].join('|')
   const open = () => connectHbone(context, chosen)
   const headers = connectHeaders(source, from, chosen.service)
   for (let attempt = 0; ; attempt++) {

@@ -76,8 +76,8 @@ export const proxyFaults: readonly Fault[] = [
     seed: patched(
       edit(
         'outbound.ts',
-        "const key = [formatIdentity(await ownIdentity(context)), [...chosen.identities].sort().join(','), from.address, formatAddress(chosen.to)].join('|')",
-        "const key = [formatIdentity(await ownIdentity(context)), from.address].join('|')",
+        "const key = [identity, [...chosen.identities].sort().join(','), from.address, formatAddress(chosen.to)].join('|')",
+        "const key = [identity, from.address].join('|')",
       ),
     ),
     cases: [sealed, sealedTcp],
@@ -89,7 +89,7 @@ export const proxyFaults: readonly Fault[] = [
     seed: patched(
       edit(
         'outbound.ts',
-        "const key = [formatIdentity(await ownIdentity(context)), [...chosen.identities].sort().join(','), from.address, formatAddress(chosen.to)].join('|')",
+        "const key = [identity, [...chosen.identities].sort().join(','), from.address, formatAddress(chosen.to)].join('|')",
         "const key = [[...chosen.identities].sort().join(','), from.address, formatAddress(chosen.to)].join('|')",
       ),
     ),
