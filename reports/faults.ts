@@ -43,6 +43,7 @@ export const faultsSchema = z.object({
 })
 
 export type FaultResult = z.infer<typeof faultSchema>
+export type FaultResults = z.infer<typeof faultsSchema>
 
 /** `49 caught, 1 caught elsewhere, 0 missed, 2 equivalent of 52`: equivalent ones are no test of the traffic. */
 export function countOutcomes(faults: readonly Pick<FaultResult, 'outcome'>[]): string {

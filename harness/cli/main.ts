@@ -100,7 +100,7 @@ program
   .description('seed faults, one at a time, and show which case and hop catches each')
   .addOption(new Option('--provider <name>', 'what the cluster is made of').choices(['lab']).default('lab'))
   .addOption(new Option('--mode <name>', 'redirection mode').choices(modeNames).default('inpod'))
-  .option('--release <name>', 'whose behaviour is followed', 'today')
+  .option('--release <names>', 'whose behaviour is followed, separated by commas', releases, ['today'])
   .option('--topology <name>', 'a topology that ships with Everyhop, or a YAML file', 'two-nodes')
   .option('--fault <glob>', 'only faults whose id matches; repeatable', collect, [])
   .option('--list', 'print the faults and end', false)

@@ -1,11 +1,12 @@
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, matchesGlob } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { styleText } from 'node:util'
 import { loadTopology, TopologyError } from '../../clusters/topology.ts'
-import { asExpected, countOutcomes, type FaultResult, faultsSchema, gotThrough } from '../../reports/faults.ts'
+import { asExpected, countOutcomes, type FaultResult, type FaultResults, faultsSchema, gotThrough } from '../../reports/faults.ts'
 import { template } from '../../reports/html/template.ts'
-import { faultsOf } from '../modes/index.ts'
+import type { Fault } from '../modes/fault.ts'
+import { faultsOf, modeOf } from '../modes/index.ts'
 import { mutate } from '../mutate/mutate.ts'
 import { faultsHtml } from '../report/faults-html.ts'
 import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
@@ -16,7 +17,7 @@ import { usage } from './run.ts'
 export interface MutateArguments {
   readonly provider: 'lab'
   readonly mode: string
-  readonly release: string
+  readonly release: readonly string[]
   readonly topology: string
   readonly fault: readonly string[]
   readonly list: boolean
@@ -26,10 +27,18 @@ export interface MutateArguments {
 
 /** `everyhop mutate`. @returns 0 when the traffic caught every fault that can be told from none, 1 when one got through, 2 or 3 as everywhere */
 export async function mutateVerb(args: MutateArguments): Promise<number> {
-  const faults = faultsOf(args.mode).filter((f) => args.fault.length === 0 || args.fault.some((glob) => matchesGlob(f.id, glob)))
-  if (faults.length === 0) return usage(`no fault of mode ${args.mode} matches ${args.fault.join(' ')}; everyhop mutate --list shows all`)
+  const known = modeOf(args.mode).releases
+  const unknown = args.release.find((r) => !known.includes(r))
+  if (unknown !== undefined) return usage(`mode ${args.mode} has no release ${unknown}; use one of: ${known.join(', ')}`)
+  const asked = (f: Fault) => args.fault.length === 0 || args.fault.some((glob) => matchesGlob(f.id, glob))
+  const catalogues = args.release
+    .map((release) => ({ release, faults: faultsOf(args.mode, release).filter(asked) }))
+    .filter(({ faults }) => faults.length > 0)
+  if (catalogues.length === 0)
+    return usage(`no fault of mode ${args.mode} matches ${args.fault.join(' ')}; everyhop mutate --list shows all`)
   if (args.list) {
-    process.stdout.write(`${faults.map((f) => `${f.id.padEnd(34)}${f.title}`).join('\n')}\n`)
+    const titles = new Map(catalogues.flatMap(({ faults }) => faults.map((f) => [f.id, f.title] as const)))
+    process.stdout.write(`${[...titles].map(([id, title]) => `${id.padEnd(34)}${title}`).join('\n')}\n`)
     return 0
   }
   let topology: ReturnType<typeof loadTopology>
@@ -44,33 +53,44 @@ export async function mutateVerb(args: MutateArguments): Promise<number> {
   const progress = new ProgressView(process.stderr)
   const ending = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort(new Error('interrupted')))
-  const told: string[] = []
   const app = template()
   // Told where it is needed; until then it is no crash.
   app.catch(() => {})
-  let look = ''
+  const pages: string[] = []
+  const all: FaultResults[] = []
   try {
-    const caught = await mutate(
-      { ...args, topology, faults, out },
-      (f) => progress.say(`${f.fault}: ${f.outcome}${f.traffic ? ` at ${f.traffic.hop}` : ''} (${(f.durationMs / 1000).toFixed(1)} s)`),
-      (what) => progress.doing(what),
-      ending.signal,
-    )
+    for (const { release, faults } of catalogues) {
+      const folder = catalogues.length === 1 ? out : join(out, release)
+      mkdirSync(folder, { recursive: true })
+      const caught = await mutate(
+        { ...args, release, topology, faults, out: folder },
+        (f) => progress.say(`${f.fault}: ${f.outcome}${f.traffic ? ` at ${f.traffic.hop}` : ''} (${(f.durationMs / 1000).toFixed(1)} s)`),
+        (what) => progress.doing(what),
+        ending.signal,
+      )
+      const results = faultsSchema.parse({ schema: 1, mode: args.mode, release, provider: args.provider, faults: caught })
+      writeFileSync(join(folder, 'faults.json'), `${JSON.stringify(results, null, 1)}\n`)
+      all.push(results)
+      const page = join(folder, 'index.html')
+      writeFileSync(page, faultsHtml(folder, await app))
+      pages.push(page)
+    }
     progress.end()
-    const results = faultsSchema.parse({ schema: 1, mode: args.mode, release: args.release, provider: args.provider, faults: caught })
-    writeFileSync(join(out, 'faults.json'), `${JSON.stringify(results, null, 1)}\n`)
-    const page = join(out, 'index.html')
-    writeFileSync(page, faultsHtml(out, await app))
-    look = `look at them: ${pathToFileURL(page)}\n`
-    told.push(args.json ? JSON.stringify(caught, null, 1) : tableText(caught, { colour: process.stdout.isTTY === true }))
-    process.stdout.write(`${told.join('\n')}\n`)
-    return caught.some(gotThrough) ? 1 : 0
+    const [first] = all
+    if (args.json) process.stdout.write(`${JSON.stringify(all.length === 1 ? first!.faults : all, null, 1)}\n`)
+    else {
+      const colour = process.stdout.isTTY === true
+      const tables = all.map((r) => [...(all.length === 1 ? [] : [`release ${r.release}:`]), tableText(r.faults, { colour })].join('\n'))
+      process.stdout.write(`${tables.join('\n\n')}\n`)
+    }
+    return all.some((r) => r.faults.some(gotThrough)) ? 1 : 0
   } catch (error) {
     progress.end()
     process.stderr.write(`everyhop: ${(error as Error).message}\n`)
     return 3
   } finally {
-    process.stderr.write(`the bundles are in ${out}\n${look}`)
+    process.stderr.write(`the bundles are in ${out}\n`)
+    for (const page of pages) process.stderr.write(`look at them: ${pathToFileURL(page)}\n`)
   }
 }
 

@@ -14,7 +14,8 @@ export interface Mode {
   /** The releases whose behaviour its tables describe. */
   readonly releases: readonly string[]
   readonly path: (c: BoundCase) => Path
-  readonly faults: readonly Fault[]
+  /** By release. */
+  readonly faults: Readonly<Record<string, readonly Fault[]>>
   readonly audit: Audit
 }
 
@@ -38,4 +39,4 @@ export const casesOfModes = (names: readonly string[], releases: readonly string
     return releases.flatMap((release) => casesOf(name, release))
   })
 
-export const faultsOf = (name: string): readonly Fault[] => modeOf(name).faults
+export const faultsOf = (name: string, release: string): readonly Fault[] => modeOf(name).faults[release] ?? []

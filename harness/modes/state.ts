@@ -9,4 +9,4 @@ export interface Drift {
 }
 
 /** Compares the state in a snapshot with what a mode promises for the pods that the API calls enrolled. Pure; traffic plays no part. */
-export type Audit = (observations: readonly Observation[], topology: TopologyRecord, snapshot: string) => Drift[]
+export type Audit = (observations: readonly Observation[], topology: TopologyRecord, snapshot: string, release: string) => Drift[]

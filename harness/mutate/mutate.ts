@@ -161,7 +161,7 @@ class Round {
       await batch.close()
     }
     const { verdicts, bundle } = judgeBundle(directory)
-    return { verdicts, drift: modeOf(mode).audit(observations(bundle), topology, 'before').length, ran: ranOf(bundle) }
+    return { verdicts, drift: modeOf(mode).audit(observations(bundle), topology, 'before', release).length, ran: ranOf(bundle) }
   }
 
   /** Puts the fault in place, does the work, and takes the fault away again whatever happened. */

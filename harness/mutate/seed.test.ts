@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { promised } from '../judge/testing.ts'
 import { shortId } from '../matrix/cases.ts'
-import { casesOfModes, faultsOf, modeNames } from '../modes/index.ts'
+import { casesOfModes, faultsOf, modeNames, modeOf } from '../modes/index.ts'
 import { patchedCopy } from './seed.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'everyhop-patch-'))
@@ -12,10 +12,12 @@ afterAll(() => rmSync(directory, { recursive: true }))
 
 const checks = ['outcome', 'sentinel', 'closed-world', 'reused', 'bytes'].map((id) => `case/${id}`)
 
-describe.for([...modeNames])('faults of mode %s', (mode) => {
-  const faults = faultsOf(mode)
-  const { expectations } = promised(mode)
-  const ids = new Set(casesOfModes([mode], ['today']).map(shortId))
+const catalogues = modeNames.flatMap((mode) => modeOf(mode).releases.map((release) => [mode, release] as const))
+
+describe.for(catalogues)('faults of mode %s, release %s', ([mode, release]) => {
+  const faults = faultsOf(mode, release)
+  const { expectations } = promised(mode, release)
+  const ids = new Set(casesOfModes([mode], [release]).map(shortId))
 
   const real = faults.filter((f) => f.equivalent === undefined)
 
@@ -36,7 +38,7 @@ describe.for([...modeNames])('faults of mode %s', (mode) => {
   test.for(faults.flatMap((f) => (f.seed.kind === 'patch' ? [[f.id, { ...f, seed: f.seed }] as const] : [])))(
     '%s finds its place in the code',
     ([id, fault]) => {
-      expect(() => patchedCopy(fault, join(directory, id))).not.toThrow()
+      expect(() => patchedCopy(fault, join(directory, release, id))).not.toThrow()
     },
   )
 })

@@ -3,18 +3,18 @@ import { probe, sealed } from './cases.ts'
 import { addedOnNodes } from './seeds.ts'
 
 // Golden node-host-rules-ipset.
-const probeRule = '-p tcp -m owner --socket-exists -m set --match-set istio-inpod-probes-v4 dst -j SNAT --to-source 169.254.7.127'
+export const probeRule = (set: string) => `-p tcp -m owner --socket-exists -m set --match-set ${set} dst -j SNAT --to-source 169.254.7.127`
 
-/** Rules and sets on the nodes. */
-export const nodeFaults: readonly Fault[] = [
+/** Rules and sets on the nodes. @param set the set of enrolled pods */
+export const nodeFaults = (set: string): readonly Fault[] => [
   {
     id: 'probe-source-not-rewritten',
     title: "the node does not rewrite its probes' source",
     seed: {
       kind: 'commands',
       where: 'nodes',
-      do: [['iptables', '-t', 'nat', '-D', 'ISTIO_POSTRT', ...probeRule.split(' ')]],
-      undo: [['iptables', '-t', 'nat', '-A', 'ISTIO_POSTRT', ...probeRule.split(' ')]],
+      do: [['iptables', '-t', 'nat', '-D', 'ISTIO_POSTRT', ...probeRule(set).split(' ')]],
+      undo: [['iptables', '-t', 'nat', '-A', 'ISTIO_POSTRT', ...probeRule(set).split(' ')]],
     },
     cases: [probe],
     breaks: { case: probe, hop: 'node-app/is-given-the-probe-address' },
@@ -25,8 +25,8 @@ export const nodeFaults: readonly Fault[] = [
     seed: {
       kind: 'commands',
       where: 'nodes',
-      do: [['ipset', 'flush', 'istio-inpod-probes-v4']],
-      undo: [['ipset', 'add', 'istio-inpod-probes-v4', '$ip', 'comment', '$uid']],
+      do: [['ipset', 'flush', set]],
+      undo: [['ipset', 'add', set, '$ip', 'comment', '$uid']],
     },
     cases: [probe],
     breaks: { case: probe, hop: 'node-app/is-given-the-probe-address' },
@@ -37,8 +37,8 @@ export const nodeFaults: readonly Fault[] = [
     seed: {
       kind: 'commands',
       where: 'nodes',
-      do: [['iptables', '-t', 'nat', '-R', 'ISTIO_POSTRT', '1', ...probeRule.replace('7.127', '7.128').split(' ')]],
-      undo: [['iptables', '-t', 'nat', '-R', 'ISTIO_POSTRT', '1', ...probeRule.split(' ')]],
+      do: [['iptables', '-t', 'nat', '-R', 'ISTIO_POSTRT', '1', ...probeRule(set).replace('7.127', '7.128').split(' ')]],
+      undo: [['iptables', '-t', 'nat', '-R', 'ISTIO_POSTRT', '1', ...probeRule(set).split(' ')]],
     },
     cases: [probe],
     breaks: { case: probe, hop: 'node-app/is-given-the-probe-address' },

@@ -2,48 +2,26 @@ import type { Fault } from '../../fault.ts'
 import { datagram, headless, http2, itself, overTcp, question } from './cases.ts'
 import { added, dropped, edit, patched, replaced } from './seeds.ts'
 
-// Texts: facts inpod-mode 1.2, golden pod-iptables-save. Positions are those of the golden, counted from 1.
-const redirectUdp = '! -o lo -p udp -m mark ! --mark 0x539/0xfff -m udp --dport 53 -j REDIRECT --to-ports 15053'
+// Texts: facts inpod-mode 1.2, golden pod-iptables-save. Positions are counted from 1.
+export const redirectUdp = '! -o lo -p udp -m mark ! --mark 0x539/0xfff -m udp --dport 53 -j REDIRECT --to-ports 15053'
 const redirectTcp = '! -d 127.0.0.1/32 -p tcp -m tcp --dport 53 -m mark ! --mark 0x539/0xfff -j REDIRECT --to-ports 15053'
 const acceptLoopback = '! -d 127.0.0.1/32 -o lo -j ACCEPT'
 const uncaptured = question('uncaptured')
 
+/** The rule for questions of a release, second in nat ISTIO_OUTPUT, and where the rule stands there that spares connections over lo. */
+export interface ProtocolRules {
+  readonly redirectUdp: string
+  readonly overLo: number
+}
+
 /** Names, datagrams, streams, and pods that call themselves. */
-export const protocolFaults: readonly Fault[] = [
+export const protocolFaults = ({ redirectUdp, overLo }: ProtocolRules): readonly Fault[] => [
   {
     id: 'questions-not-captured',
     title: 'the rule that turns questions for names to ztunnel is gone',
     seed: dropped('nat', 'ISTIO_OUTPUT', 2, redirectUdp),
     cases: [question('mesh-name'), headless],
     breaks: { case: question('mesh-name'), hop: 'app-dns/is-turned-around' },
-  },
-  {
-    id: 'questions-over-tcp-not-captured',
-    title: 'the rule that turns questions over TCP to ztunnel is gone',
-    seed: dropped('nat', 'ISTIO_OUTPUT', 3, redirectTcp),
-    cases: [question('mesh-name-tcp')],
-    breaks: { case: question('mesh-name-tcp'), hop: 'app-dns/is-turned-around' },
-  },
-  {
-    id: 'opt-out-of-dns-capture-ignored',
-    title: 'questions of a pod that opted out are turned to ztunnel',
-    seed: added('nat', 'ISTIO_OUTPUT', 2, redirectUdp, 'pods without DNS capture'),
-    cases: [uncaptured],
-    breaks: { case: uncaptured, hop: 'app-dns/leaves-the-app-uncaptured' },
-  },
-  {
-    id: 'questions-of-ztunnel-in-no-zone',
-    title: "ztunnel's own questions are tracked with the app's",
-    seed: dropped('raw', 'ISTIO_OUTPUT', 1, '-p udp -m mark --mark 0x539/0xfff -m udp --dport 53 -j CT --zone 1'),
-    cases: [question('other-name')],
-    breaks: { case: question('other-name'), hop: 'ztunnel-dns/leaves-in-a-zone-of-its-own' },
-  },
-  {
-    id: 'answers-for-ztunnel-in-no-zone',
-    title: "the answers to ztunnel's own questions are looked for with the app's",
-    seed: dropped('raw', 'ISTIO_PRERT', 1, '-p udp -m mark ! --mark 0x539/0xfff -m udp --sport 53 -j CT --zone 1'),
-    cases: [question('other-name')],
-    breaks: { case: question('other-name'), hop: 'ztunnel-dns/is-found-again-in-its-zone' },
   },
   {
     id: 'names-of-the-mesh-asked-elsewhere',
@@ -65,13 +43,6 @@ export const protocolFaults: readonly Fault[] = [
     seed: added('nat', 'ISTIO_OUTPUT', 1, '-p udp -m udp --dport 9001 -j REDIRECT --to-ports 15001'),
     cases: [datagram],
     breaks: { case: datagram, hop: 'client-server/leaves-the-app-uncaptured' },
-  },
-  {
-    id: 'datagrams-captured-on-their-way-in',
-    title: 'a rule turns datagrams for the app around',
-    seed: added('nat', 'ISTIO_PRERT', 1, '-p udp -m udp --dport 9001 -j REDIRECT --to-ports 15006'),
-    cases: [datagram],
-    breaks: { case: datagram, hop: 'client-server/comes-to-the-app-uncaptured' },
   },
   {
     id: 'one-end-ends-both',
@@ -134,8 +105,47 @@ export const protocolFaults: readonly Fault[] = [
   {
     id: 'own-address-captured',
     title: "only ztunnel's own connections over lo are spared, not the app's",
-    seed: replaced('nat', 'ISTIO_OUTPUT', 5, acceptLoopback, '! -d 127.0.0.1/32 -o lo -m mark --mark 0x539/0xfff -j ACCEPT'),
+    seed: replaced('nat', 'ISTIO_OUTPUT', overLo, acceptLoopback, '! -d 127.0.0.1/32 -o lo -m mark --mark 0x539/0xfff -j ACCEPT'),
     cases: [itself('pod-ip')],
     breaks: { case: itself('pod-ip'), hop: 'app-app/is-left-alone' },
+  },
+]
+
+/** Of release `today` only: questions over TCP, a zone of their own for ztunnel's, pods that opt out, and a chain of nat for what comes in. */
+export const laterProtocolFaults: readonly Fault[] = [
+  {
+    id: 'questions-over-tcp-not-captured',
+    title: 'the rule that turns questions over TCP to ztunnel is gone',
+    seed: dropped('nat', 'ISTIO_OUTPUT', 3, redirectTcp),
+    cases: [question('mesh-name-tcp')],
+    breaks: { case: question('mesh-name-tcp'), hop: 'app-dns/is-turned-around' },
+  },
+  {
+    id: 'opt-out-of-dns-capture-ignored',
+    title: 'questions of a pod that opted out are turned to ztunnel',
+    seed: added('nat', 'ISTIO_OUTPUT', 2, redirectUdp, 'pods without DNS capture'),
+    cases: [uncaptured],
+    breaks: { case: uncaptured, hop: 'app-dns/leaves-the-app-uncaptured' },
+  },
+  {
+    id: 'questions-of-ztunnel-in-no-zone',
+    title: "ztunnel's own questions are tracked with the app's",
+    seed: dropped('raw', 'ISTIO_OUTPUT', 1, '-p udp -m mark --mark 0x539/0xfff -m udp --dport 53 -j CT --zone 1'),
+    cases: [question('other-name')],
+    breaks: { case: question('other-name'), hop: 'ztunnel-dns/leaves-in-a-zone-of-its-own' },
+  },
+  {
+    id: 'answers-for-ztunnel-in-no-zone',
+    title: "the answers to ztunnel's own questions are looked for with the app's",
+    seed: dropped('raw', 'ISTIO_PRERT', 1, '-p udp -m mark ! --mark 0x539/0xfff -m udp --sport 53 -j CT --zone 1'),
+    cases: [question('other-name')],
+    breaks: { case: question('other-name'), hop: 'ztunnel-dns/is-found-again-in-its-zone' },
+  },
+  {
+    id: 'datagrams-captured-on-their-way-in',
+    title: 'a rule turns datagrams for the app around',
+    seed: added('nat', 'ISTIO_PRERT', 1, '-p udp -m udp --dport 9001 -j REDIRECT --to-ports 15006'),
+    cases: [datagram],
+    breaks: { case: datagram, hop: 'client-server/comes-to-the-app-uncaptured' },
   },
 ]

@@ -1,28 +1,33 @@
 import type { Fault } from '../../fault.ts'
 import { entered, passed, probe, sealed } from './cases.ts'
-import { dropped, moved, replaced } from './seeds.ts'
+import { dropped, replaced } from './seeds.ts'
 
-// Texts: facts inpod-mode 1.2, golden pod-iptables-save. Positions are those of the golden, counted from 1.
+// Texts: facts inpod-mode 1.1 and 1.2, which have these rules in common.
 const redirectOut = '! -d 127.0.0.1/32 -p tcp -m mark ! --mark 0x539/0xfff -j REDIRECT --to-ports 15001'
-const redirectIn = '! -d 127.0.0.1/32 -p tcp -m tcp ! --dport 15008 -m mark ! --mark 0x539/0xfff -j REDIRECT --to-ports 15006'
-const acceptProbe = '-s 169.254.7.127/32 -p tcp -m tcp -j ACCEPT'
 const markConnection = '-m mark --mark 0x539/0xfff -j CONNMARK --set-xmark 0x111/0xfff'
 const restoreMark = '-m connmark --mark 0x111/0xfff -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff'
 const masks = '--nfmask 0xffffffff --ctmask 0xffffffff'
 
-/** Rules and routes in the pods. */
-export const ruleFaults: readonly Fault[] = [
+/** Where the common rules stand in nat ISTIO_OUTPUT, counted from 1. */
+export interface Positions {
+  readonly answers: number
+  readonly overLo: number
+  readonly redirect: number
+}
+
+/** Rules and routes in the pods that all releases have. */
+export const ruleFaults = (at: Positions): readonly Fault[] => [
   {
     id: 'outbound-redirect-dropped',
     title: 'the rule that turns outbound connections to ztunnel is gone',
-    seed: dropped('nat', 'ISTIO_OUTPUT', 6, redirectOut),
+    seed: dropped('nat', 'ISTIO_OUTPUT', at.redirect, redirectOut),
     cases: [sealed],
     breaks: { case: sealed, hop: 'app-ztunnel/is-turned-around' },
   },
   {
     id: 'outbound-redirect-to-wrong-port',
     title: 'outbound connections are turned to a port where nobody listens',
-    seed: replaced('nat', 'ISTIO_OUTPUT', 6, redirectOut, redirectOut.replace('15001', '15002')),
+    seed: replaced('nat', 'ISTIO_OUTPUT', at.redirect, redirectOut, redirectOut.replace('15001', '15002')),
     cases: [passed],
     breaks: { case: passed, hop: 'app-ztunnel/is-turned-around' },
   },
@@ -34,23 +39,9 @@ export const ruleFaults: readonly Fault[] = [
     breaks: { case: passed, hop: 'app-ztunnel/is-turned-around' },
   },
   {
-    id: 'inbound-redirect-dropped',
-    title: 'the rule that turns inbound plaintext to ztunnel is gone',
-    seed: dropped('nat', 'ISTIO_PRERT', 2, redirectIn),
-    cases: [entered],
-    breaks: { case: entered, hop: 'client-ztunnel/is-turned-to-ztunnel' },
-  },
-  {
-    id: 'inbound-redirect-catches-hbone',
-    title: 'the inbound rule lost its exception for HBONE',
-    seed: replaced('nat', 'ISTIO_PRERT', 2, redirectIn, redirectIn.replace(' -m tcp ! --dport 15008', '')),
-    cases: [sealed],
-    breaks: { case: sealed, hop: 'ztunnel-ztunnel/is-left-to-the-hbone-listener' },
-  },
-  {
     id: 'own-traffic-not-spared',
     title: 'the rule that spares connections over lo to the pod itself is gone',
-    seed: dropped('nat', 'ISTIO_OUTPUT', 5, '! -d 127.0.0.1/32 -o lo -j ACCEPT'),
+    seed: dropped('nat', 'ISTIO_OUTPUT', at.overLo, '! -d 127.0.0.1/32 -o lo -j ACCEPT'),
     cases: [entered],
     breaks: { case: entered, hop: 'ztunnel-app/leaves-with-the-client-s-address' },
   },
@@ -100,27 +91,6 @@ export const ruleFaults: readonly Fault[] = [
     breaks: { case: entered, hop: 'ztunnel-app/is-answered-by-way-of-lo' },
   },
   {
-    id: 'probe-not-let-through',
-    title: 'the pod turns probes to ztunnel like anybody else',
-    seed: dropped('nat', 'ISTIO_PRERT', 1, acceptProbe),
-    cases: [probe],
-    breaks: { case: probe, hop: 'node-app/passes-by-ztunnel' },
-  },
-  {
-    id: 'inbound-jump-dropped',
-    title: 'nat PREROUTING no longer jumps to the mesh',
-    seed: dropped('nat', 'PREROUTING', 1, '-j ISTIO_PRERT'),
-    cases: [entered],
-    breaks: { case: entered, hop: 'client-ztunnel/is-turned-to-ztunnel' },
-  },
-  {
-    id: 'probes-behind-the-redirect',
-    title: 'the rule that lets probes through comes after the one that turns everybody to ztunnel',
-    seed: moved('nat', 'ISTIO_PRERT', 1, acceptProbe),
-    cases: [probe],
-    breaks: { case: probe, hop: 'node-app/passes-by-ztunnel' },
-  },
-  {
     id: 'connection-mark-without-mask',
     title: "the mark of ztunnel's connections wipes out the bits that are somebody else's",
     seed: replaced('mangle', 'ISTIO_PRERT', 1, markConnection, markConnection.replace('0x111/0xfff', '0x111/0xffffffff')),
@@ -155,7 +125,7 @@ export const ruleFaults: readonly Fault[] = [
   {
     id: 'answers-not-spared',
     title: 'the rule that spares marked answers is gone',
-    seed: dropped('nat', 'ISTIO_OUTPUT', 4, '-p tcp -m mark --mark 0x111/0xfff -j ACCEPT'),
+    seed: dropped('nat', 'ISTIO_OUTPUT', at.answers, '-p tcp -m mark --mark 0x111/0xfff -j ACCEPT'),
     cases: [entered, probe],
     breaks: { case: entered, hop: 'ztunnel-app/is-answered-by-way-of-lo' },
     equivalent: 'translation asks its rules about the first packet of a connection only, and none of these has the mark then',
