@@ -58,13 +58,14 @@ export class Command {
 /** A quick run that has ended: what it printed and the folder that it left. */
 export interface MainJob extends Ended {
   readonly folder: string
-  /** Of its only mode. */
+  /** Of its mode in release `today`. */
   readonly bundle: string
 }
 
-export async function mainJob(host: StandInHost, name: string): Promise<MainJob> {
+/** @param args more of the command */
+export async function mainJob(host: StandInHost, name: string, args: readonly string[] = []): Promise<MainJob> {
   const folder = join(host.folder, name)
-  const command = new Command(host, ['run', '--quick', '--json', '--out', folder])
+  const command = new Command(host, ['run', '--quick', ...args, '--json', '--out', folder])
   await command.said('cluster of 2 nodes')
   host.owners()
   return { ...(await command.ended), folder, bundle: join(folder, 'bundle', 'inpod-today') }

@@ -2,10 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { TopologyRecord } from '../../evidence/topology-record.ts'
-import type { MainJob } from './command.ts'
 
-const goldens = join(import.meta.dirname, '../fixtures/golden-inpod')
-const golden = (file: string) => readFileSync(join(goldens, file), 'utf8')
 const lines = (text: string) =>
   text
     .split('\n')
@@ -53,11 +50,29 @@ interface ConfigDump {
 }
 const keysOf = (x: object) => Object.keys(x).sort().join(' ')
 
-export function kernelStateClaims(job: () => MainJob): void {
-  const topology = () => JSON.parse(readFileSync(join(job().bundle, 'topology.json'), 'utf8')) as TopologyRecord
+/** What a release leaves: where its goldens are, and how much they must hold, so that an empty one proves nothing. */
+export interface Golden {
+  readonly folder: string
+  readonly podRules: { readonly v4: number; readonly v6: number }
+  /** A pod can opt out of DNS capture. */
+  readonly podSettings: boolean
+  /** Members of each probe set. */
+  readonly sets: readonly number[]
+}
+
+export const goldens = {
+  today: { folder: 'golden-inpod', podRules: { v4: 18, v6: 18 }, podSettings: true, sets: [2, 0] },
+  // Written from inpod-mode 1.1, 1.5 and 1.9; listeners as today's.
+  '1.21': { folder: 'golden-inpod-1.21', podRules: { v4: 15, v6: 0 }, podSettings: false, sets: [2] },
+} as const satisfies Readonly<Record<string, Golden>>
+
+/** @param bundle the bundle's folder */
+export function kernelStateClaims(bundle: () => string, { folder, podRules, podSettings, sets: setSizes }: Golden): void {
+  const golden = (file: string) => readFileSync(join(import.meta.dirname, '../fixtures', folder, file), 'utf8')
+  const topology = () => JSON.parse(readFileSync(join(bundle(), 'topology.json'), 'utf8')) as TopologyRecord
   const enrolled = () => topology().pods.filter((p) => p.enrolled)
   const at = (label: string, node: string, netns: string, file: string) =>
-    readFileSync(join(job().bundle, 'snapshots', label, node, netns, file), 'utf8')
+    readFileSync(join(bundle(), 'snapshots', label, node, netns, file), 'utf8')
   type Pod = TopologyRecord['pods'][number]
   const ofPods = (file: string, which: (pod: Pod) => boolean = () => true) =>
     enrolled()
@@ -77,10 +92,14 @@ export function kernelStateClaims(job: () => MainJob): void {
     expect(enrolled().length).toBeGreaterThanOrEqual(8)
   })
 
-  test.for(['iptables-save.txt', 'ip6tables-save.txt'])('%s of every enrolled pod: table for table, chain for chain, in order', (file) => {
+  test.for([
+    ['iptables-save.txt', podRules.v4],
+    ['ip6tables-save.txt', podRules.v6],
+  ] as const)('%s of every enrolled pod: table for table, chain for chain, in order', ([file, rules]) => {
     const expected = ruleDump(golden(`pod-${file}`))
-    expect(expected.filter((line) => line.startsWith('-A')).length).toBe(18)
-    for (const [pod, text] of ofPods(file, (p) => !p.dnsUncaptured)) expect(ruleDump(text), pod).toEqual(expected)
+    expect(expected.filter((line) => line.startsWith('-A')).length).toBe(rules)
+    for (const [pod, text] of ofPods(file, (p) => !(podSettings && p.dnsUncaptured))) expect(ruleDump(text), pod).toEqual(expected)
+    if (!podSettings) return
     // One that opted out of DNS capture has no raw table, and no rule for port 53.
     const raw = expected.slice(expected.indexOf('*raw'), expected.indexOf('COMMIT', expected.indexOf('*raw')) + 1)
     expect(raw.length).toBeGreaterThan(5)
@@ -104,6 +123,7 @@ export function kernelStateClaims(job: () => MainJob): void {
         .map((line) => line.replace(' table 100', ''))
     const wanted = (text: string, rule: boolean) => lines(text).filter((line) => !line.startsWith('#') && isRule(line) === rule)
     expect(wanted(v4, false)).toHaveLength(1)
+    expect(wanted(v6, false)).toHaveLength(podRules.v6 > 0 ? 1 : 0)
     for (const [pod, text] of ofPods('ip-rule.txt')) expect(lines(text), pod).toEqual(wanted(v4, true))
     for (const [pod, text] of ofPods('ip6-rule.txt')) expect(lines(text), pod).toEqual(wanted(v6, true))
     for (const [pod, text] of ofPods('ip-route.txt')) expect(table100(text), pod).toEqual(wanted(v4, false))
@@ -124,22 +144,37 @@ export function kernelStateClaims(job: () => MainJob): void {
 
   test("the node's probe sets: the enrolled pods' addresses, with their uids as comments", () => {
     const expected = sets(golden('node-host-rules-ipset.txt'))
-    expect(expected.map((s) => s.members.length)).toEqual([2, 0])
+    expect(expected.map((s) => s.members.length)).toEqual(setSizes)
     for (const member of expected[0]!.members) expect(member).toMatch(/^[\d.]+ comment "[0-9a-f-]{36}"$/)
     for (const [label, text, node] of ofNodes('ipset.txt')) {
-      const [v4, v6, ...others] = sets(text)
-      expect([v4?.head, v6?.head, others], label).toEqual([expected[0]!.head, expected[1]!.head, []])
+      const found = sets(text)
+      expect(
+        found.map((s) => s.head),
+        label,
+      ).toEqual(expected.map((s) => s.head))
+      const [v4, ...others] = found
       const mine = enrolled().filter((p) => p.node === node)
       expect(v4?.members.toSorted(), label).toEqual(mine.map((p) => `${p.ip} comment "${p.uid}"`).sort())
-      expect(v6?.members, label).toEqual([])
+      expect(
+        others.flatMap((s) => s.members),
+        label,
+      ).toEqual([])
     }
   })
+}
+
+/** Facts 4.10, golden ztunnel-config-dump. */
+export function configDumpClaims(bundle: () => string): void {
+  const topology = () => JSON.parse(readFileSync(join(bundle(), 'topology.json'), 'utf8')) as TopologyRecord
+  const enrolled = () => topology().pods.filter((p) => p.enrolled)
 
   test("the keys of ztunnel's config dump", () => {
-    const expected = JSON.parse(golden('ztunnel-config-dump.json')) as ConfigDump
+    const expected = JSON.parse(
+      readFileSync(join(import.meta.dirname, '../fixtures', goldens.today.folder, 'ztunnel-config-dump.json'), 'utf8'),
+    ) as ConfigDump
     const kinds = (list: object[]) => new Set(list.map(keysOf))
     for (const { name } of topology().nodes) {
-      const dump = JSON.parse(readFileSync(join(job().bundle, 'snapshots/before', name, 'config-dump.json'), 'utf8')) as ConfigDump
+      const dump = JSON.parse(readFileSync(join(bundle(), 'snapshots/before', name, 'config-dump.json'), 'utf8')) as ConfigDump
       expect(keysOf(dump)).toBe(keysOf(expected))
       expect(dump.workloads.length).toBeGreaterThanOrEqual(topology().pods.length)
       // A workload has `services` when it serves; Istio's own also has ones without a node, of headless externals.
