@@ -40,6 +40,10 @@ const hops: Readonly<Record<string, string>> = {
   "leaves for the server's pod": "Into the node's end of the server pod's cable.",
   "enters the server's pod": "Out of the cable, into the server's pod.",
   'is left to the HBONE listener': 'Tunnels come to port 15008, where ztunnel listens: no rule may turn them elsewhere.',
+  'is given to the HBONE listener':
+    'A firewall rule hands each packet of the tunnel to ztunnel, which listens on port 15008; its addresses stay as they are.',
+  'is answered past the rules':
+    "What comes back to ztunnel's own connection belongs to one that is known already: a rule lets it in before any other could turn it.",
   'is terminated with both identities': "The server's ztunnel says who asked whom, as their certificates proved it.",
   'is refused by policy': "The server's ztunnel says that its policy refuses this client.",
   'is told by the client side': "The client's ztunnel tells the same from its side.",

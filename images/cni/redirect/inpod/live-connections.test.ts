@@ -1,51 +1,86 @@
-import { createServer, Socket } from 'node:net'
-import { expect, test } from 'vitest'
-import { AF_INET, SOCK_STREAM } from '../../../lib/libc.ts'
-import { socketInNetns } from '../../../lib/netns.ts'
-import { memoryLog, testNamespace } from '../../testing/namespace.ts'
-import { InpodRedirection } from './inpod.ts'
-import { inpodReleases } from './releases.ts'
+import { createServer, type Server, Socket } from 'node:net'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { AF_INET, IP_TRANSPARENT, SOCK_STREAM, SOL_IP } from '../../../lib/libc.ts'
+import { type SocketOptions, socketInNetns } from '../../../lib/netns.ts'
+import { memoryLog, type TestNamespace, testNamespace } from '../../testing/namespace.ts'
+import { modeRelease } from '../modes.ts'
+import type { Redirection } from '../redirection.ts'
 
-test('a connection from before the enrolment does not go on in plaintext, even where conntrack was active already', async () => {
-  const [node, pod] = await Promise.all([testNamespace(), testNamespace()])
+let node: TestNamespace
+let pod: TestNamespace
+const open: (Server | Socket)[] = []
+beforeEach(async () => {
+  ;[node, pod] = await Promise.all([testNamespace(), testNamespace()])
   await pod.run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'veth0', 'netns', String(node.pid))
-  for (const argv of [
-    ['ip', 'addr', 'add', '10.244.1.5/24', 'dev', 'eth0'],
-    ['ip', 'link', 'set', 'eth0', 'up'],
-  ])
-    await pod.run(...argv)
-  for (const argv of [
-    ['ip', 'addr', 'add', '10.244.1.1/24', 'dev', 'veth0'],
-    ['ip', 'link', 'set', 'veth0', 'up'],
-  ])
-    await node.run(...argv)
-  const redirection = new InpodRedirection({ host: node.fd, dnsCapture: true, ipv6: true, release: inpodReleases.today, log: memoryLog() })
-  const about = { uid: 'u', namespace: 'demo', name: 'p', netns: pod.fd, ips: ['10.244.1.5'], labels: {}, annotations: {} }
-  const server = createServer((s) => s.on('error', () => {}).pipe(s))
-  let client: Socket | undefined
-  try {
-    // A rule of the pod's own keeps conntrack active.
-    await pod.run('iptables-nft', '-A', 'OUTPUT', '-m', 'conntrack', '--ctstate', 'INVALID', '-j', 'DROP')
-    const bind = { address: '10.244.1.1', port: 8080 }
-    await new Promise<void>((resolve) => server.listen({ fd: socketInNetns(node.fd, AF_INET, SOCK_STREAM, { bind }) }, resolve))
-    const connected = new Socket({ fd: socketInNetns(pod.fd, AF_INET, SOCK_STREAM) })
-    client = connected
-    await new Promise<void>((resolve) => connected.connect(8080, '10.244.1.1', resolve))
-    connected.setEncoding('utf8')
-    const next = () =>
-      new Promise((resolve) => {
-        connected.once('data', resolve)
-        connected.once('error', (e: NodeJS.ErrnoException) => resolve(e.code))
-        connected.once('end', () => resolve('end'))
-      })
-    connected.write('before')
-    expect(await next()).toBe('before')
-    await redirection.addPod(about)
-    connected.write('after')
-    expect(await next()).toBe('ECONNRESET')
-  } finally {
-    client?.destroy()
-    server.close()
-    await Promise.all([node.close(), pod.close()])
-  }
+  const up = (of: TestNamespace, dev: string, address: string) =>
+    of.run('sh', '-c', `ip addr add ${address}/24 dev ${dev} && ip link set ${dev} up`)
+  await up(node, 'veth0', nodeIp)
+  await up(pod, 'eth0', podIp)
+  // A rule of the pod's own keeps conntrack active.
+  await pod.run('iptables-nft', '-A', 'OUTPUT', '-m', 'conntrack', '--ctstate', 'INVALID', '-j', 'DROP')
+})
+afterEach(async () => {
+  for (const each of open.splice(0)) 'destroy' in each ? each.destroy() : each.close()
+  await Promise.all([node.close(), pod.close()])
+})
+
+const podIp = '10.244.1.5'
+const nodeIp = '10.244.1.1'
+const about = () => ({ uid: 'u', namespace: 'demo', name: 'p', netns: pod.fd, ips: [podIp], labels: {}, annotations: {} })
+const redirectionOf = (release: string): Redirection =>
+  modeRelease('inpod', release).make({ host: node.fd, dnsCapture: true, ipv6: true, log: memoryLog() })
+
+/** A server that echoes. */
+async function serve(at: TestNamespace, address: string, port: number, options: SocketOptions = {}): Promise<void> {
+  const server = createServer((s) => {
+    open.push(s)
+    s.on('error', () => {}).pipe(s)
+  })
+  open.push(server)
+  const fd = socketInNetns(at.fd, AF_INET, SOCK_STREAM, { ...options, bind: { address, port } })
+  await new Promise<void>((resolve) => server.listen({ fd }, resolve))
+}
+
+/** A connection, and what comes back for each thing that is said on it: the echo, how it ended, or `nothing` within a second. */
+async function talk(from: TestNamespace, to: string): Promise<(text: string) => Promise<string | undefined>> {
+  const socket = new Socket({ fd: socketInNetns(from.fd, AF_INET, SOCK_STREAM) })
+  open.push(socket)
+  await new Promise<void>((resolve) => socket.connect(8080, to, resolve))
+  socket.setEncoding('utf8')
+  return (text) =>
+    new Promise((resolve) => {
+      setTimeout(() => resolve('nothing'), 1000)
+      socket.once('data', resolve)
+      socket.once('error', (e: NodeJS.ErrnoException) => resolve(e.code))
+      socket.once('end', () => resolve('end'))
+      socket.write(text)
+    })
+}
+
+test.for([
+  ['outbound', 'today', 'ECONNRESET'],
+  ['outbound', '1.21', 'ECONNRESET'],
+  ['inbound', 'today', 'ECONNRESET'],
+  ['inbound', '1.21', 'nothing'],
+] as const)(
+  'an %s connection from before the enrolment, release %s, does not go on in plaintext, even where conntrack was active: %s',
+  async ([direction, release, expected]) => {
+    const [client, server, address] = direction === 'outbound' ? [pod, node, nodeIp] : [node, pod, podIp]
+    await serve(server, address, 8080)
+    const say = await talk(client, address)
+    expect(await say('before')).toBe('before')
+    await redirectionOf(release).addPod(about())
+    expect(await say('after')).toBe(expected)
+  },
+)
+
+test('a captured inbound connection goes on when its pod leaves, release 1.21: its addresses were never translated', async () => {
+  const redirection = redirectionOf('1.21')
+  await redirection.addPod(about())
+  await serve(pod, '0.0.0.0', 15006, { mark: 0x539, options: [[SOL_IP, IP_TRANSPARENT, 1]] })
+  const say = await talk(node, podIp)
+  expect(await say('before')).toBe('before')
+  await redirection.removePod(about(), true)
+  expect(await pod.run('iptables-nft-save')).not.toContain('ISTIO')
+  expect(await say('after')).toBe('after')
 })
