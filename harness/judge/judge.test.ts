@@ -14,7 +14,12 @@ const hopsOf = (v: CaseVerdict): HopVerdict[] => [...v.legs.flatMap((l) => l.hop
 
 test('every cell of the matrix finds a pair in the two-node topology', () => {
   expect(promises.flatMap((p) => p.unbound)).toEqual([])
-  for (const p of promises) expect(p.expectations).toHaveLength(casesOf('inpod', p.release).length)
+  const { limit } = modeOf('inpod')
+  for (const p of promises) {
+    const possible = casesOf('inpod', p.release).filter((c) => limit(c) === undefined)
+    expect(p.expectations).toHaveLength(possible.length)
+    expect(possible.length).toBeGreaterThan(50)
+  }
 })
 
 describe.each(expectations.map((e) => [e.case.id, e] as const))('%s', (_, expectation) => {

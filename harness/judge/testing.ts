@@ -11,8 +11,9 @@ export function promised(
   release = 'today',
   which: (c: Case) => boolean = () => true,
 ): { expectations: Expectation[]; unbound: Unbound[] } {
-  const { bound, unbound } = bindCases(casesOf(mode, release).filter(which), participants(), appPorts, '10.96.0.10')
-  const { path } = modeOf(mode)
+  const { path, limit } = modeOf(mode)
+  const possible = casesOf(mode, release).filter((c) => limit(c) === undefined && which(c))
+  const { bound, unbound } = bindCases(possible, participants(), appPorts, '10.96.0.10')
   return { expectations: bound.map((b, index) => ({ ...b, index, path: path(b), decisive: 'its condition' })), unbound }
 }
 
@@ -31,6 +32,7 @@ function participants(): Participant[] {
           veth: `veth${n}${a}${i}`,
           underlay: 'eth0',
           gateway: `10.244.${n}.1`,
+          proxy: { netns: `istio-system.ztunnel-${node}`, ip: `10.244.${n}.9`, veth: `veth${n}z` },
           app,
           enrolled,
           impostor: suffix === 'impostor',

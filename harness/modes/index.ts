@@ -1,8 +1,9 @@
 import { casesOf } from '../matrix/cases.ts'
+import type { Case } from '../matrix/cell.ts'
 import type { Fault } from './fault.ts'
 import { faults as inpodFaults } from './inpod/faults/index.ts'
 import { path as inpodPath } from './inpod/path.ts'
-import { releaseNames } from './inpod/releases.ts'
+import { limit as inpodLimit, releaseNames } from './inpod/releases.ts'
 import { audit as inpodAudit } from './inpod/state.ts'
 import type { Path } from './path.ts'
 import type { BoundCase } from './place.ts'
@@ -13,13 +14,17 @@ export interface Mode {
   readonly name: string
   /** The releases whose behaviour its tables describe. */
   readonly releases: readonly string[]
+  /** Why a cell cannot be in its release, by a row of the facts; undefined: it can. */
+  readonly limit: (c: Case) => string | undefined
   readonly path: (c: BoundCase) => Path
   /** By release. */
   readonly faults: Readonly<Record<string, readonly Fault[]>>
   readonly audit: Audit
 }
 
-const modes: readonly Mode[] = [{ name: 'inpod', releases: releaseNames, path: inpodPath, faults: inpodFaults, audit: inpodAudit }]
+const modes: readonly Mode[] = [
+  { name: 'inpod', releases: releaseNames, limit: inpodLimit, path: inpodPath, faults: inpodFaults, audit: inpodAudit },
+]
 
 export const modeNames = modes.map((m) => m.name)
 

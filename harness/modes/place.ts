@@ -14,6 +14,8 @@ export interface Place {
   readonly underlay: string
   /** The node's address towards its pods: the source of what the node itself sends them. */
   readonly gateway: string
+  /** The node's proxy, which has a namespace and an address of its own. */
+  readonly proxy?: { readonly netns: string; readonly ip: string; readonly veth: string }
 }
 
 /** A case with its participants: what `path` turns into a contract. */

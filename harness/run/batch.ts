@@ -92,11 +92,17 @@ export class Batch {
       }),
     )
     const participants = participantsOf(topology, interfaces)
-    const { bound, unbound } = bindCases(cases, participants, appPorts, topology.resolver ?? '')
+    const { limit } = modeOf(mode)
+    const limited = cases.flatMap((c) => {
+      const reason = limit(c)
+      return reason === undefined ? [] : [{ case: c, reason }]
+    })
+    const possible = cases.filter((c) => limit(c) === undefined)
+    const { bound, unbound } = bindCases(possible, participants, appPorts, topology.resolver ?? '')
     const index = (c: Case) => cases.indexOf(c)
     this.#expectations = bound.map((b) => ({ ...b, index: index(b.case), path: modeOf(mode).path(b), decisive: decisiveOf(b.case) }))
     for (const e of this.#expectations) this.#writer.expectation(e)
-    for (const { case: c, reason } of unbound) {
+    for (const { case: c, reason } of [...limited, ...unbound]) {
       this.#unsupported.set(c.id, reason)
       this.#writer.expectation({ index: index(c), case: c, unsupported: reason })
     }

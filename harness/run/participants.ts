@@ -26,6 +26,7 @@ export function participantsOf(topology: TopologyRecord, interfaces: ReadonlyMap
       ]
       throw new Error(`node ${pod.node}: ${lacking.filter(Boolean).join(' and ')} was not found among its interfaces`)
     }
+    const proxy = proxyOn(pod.node, topology, lines)
     const principal = `${TRUST_DOMAIN}/ns/${pod.namespace}/sa/${pod.serviceAccount}`
     const alone = topology.services.filter((s) => s.pods.length === 1 && s.pods[0] === `${pod.namespace}/${pod.name}`)
     const service = alone.find((s) => s.clusterIP !== 'None')
@@ -38,6 +39,7 @@ export function participantsOf(topology: TopologyRecord, interfaces: ReadonlyMap
       veth: veth.dev,
       underlay: underlay.dev,
       gateway,
+      ...(proxy ? { proxy } : {}),
       app: pod.app,
       enrolled: pod.enrolled,
       impostor: pod.tunnel === true,
@@ -50,6 +52,15 @@ export function participantsOf(topology: TopologyRecord, interfaces: ReadonlyMap
       ...(headless ? { headlessName: hostname(headless) } : {}),
     }
   })
+}
+
+function proxyOn(node: string, topology: TopologyRecord, lines: readonly InterfaceLine[]): Participant['proxy'] {
+  const proxy = topology.proxies.find((p) => p.node === node)
+  const netns = `${proxy?.namespace}.${proxy?.name}`
+  const inside = lines.find((l) => l.netns === netns && l.dev === 'eth0')
+  const veth = lines.find((l) => l.netns === 'node' && l.index === inside?.peerIndex)
+  const ip = inside?.addresses.map(bare).find((a) => a.includes('.'))
+  return veth && ip ? { netns, ip, veth: veth.dev } : undefined
 }
 
 const hostname = (s: { name: string; namespace: string }) => `${s.name}.${s.namespace}.svc.${TRUST_DOMAIN}`

@@ -3,7 +3,7 @@ import { type Binding, type Device, flow, type Outcome, type Path } from '../pat
 import type { BoundCase } from '../place.ts'
 import { appToZtunnel } from './legs/app-ztunnel.ts'
 import { clientRefusedInClear, clientToOwnPort, clientToZtunnel } from './legs/client-ztunnel.ts'
-import { questionOverTcp, questionToZtunnel, questionUncaptured, ztunnelToNameServer } from './legs/dns.ts'
+import { questionOverTcp, questionToZtunnel, questionUncaptured } from './legs/dns.ts'
 import { forgedToZtunnel, ztunnelToImpostor } from './legs/forged.ts'
 import { nodeToApp } from './legs/node-app.ts'
 import { appToItself, ztunnelToItself } from './legs/self.ts'
@@ -11,7 +11,7 @@ import { udpUncaptured } from './legs/udp.ts'
 import { ztunnelToApp } from './legs/ztunnel-app.ts'
 import { passedThrough } from './legs/ztunnel-server.ts'
 import { ztunnelToZtunnel } from './legs/ztunnel-ztunnel.ts'
-import { releaseOf } from './releases.ts'
+import { type Release, releaseOf } from './releases.ts'
 
 /** The path that a case must take: which legs, and where the ports come from that only the run knows. */
 export function path(c: BoundCase): Path {
@@ -23,7 +23,7 @@ export function path(c: BoundCase): Path {
     case 'mesh-to-mesh':
       return {
         legs: [
-          ...(c.name === undefined ? [] : [questionToZtunnel(c)]),
+          ...(c.name === undefined ? [] : [questionToZtunnel(c, release)]),
           appToZtunnel(c, release, refused || revoked),
           ztunnelToZtunnel(c, release, refused ? 'refused by policy' : revoked ? 'cut off by policy' : 'carried'),
           ...(refused ? [] : [ztunnelToApp(c, release, !revoked)]),
@@ -82,26 +82,27 @@ export function path(c: BoundCase): Path {
         outcome: 'served',
       }
     case 'mesh-to-dns':
-      return questionPath(c)
+      return questionPath(c, release)
     case 'mesh-to-impostor':
       return { legs: [appToZtunnel(c, release, true), ztunnelToImpostor(c, release)], bindings: meshBindings(c), outcome: 'closed' }
   }
 }
 
 /** A question of the app: to ztunnel, which passes on what it does not know, or by itself to the name server. */
-function questionPath(c: BoundCase): Path {
+function questionPath(c: BoundCase, release: Release): Path {
   const outcome = 'resolved'
   const { name, transport, captured } = c.case.question!
-  const translated = (port: string): Record<string, Binding> => {
-    const at = { node: c.client.node, netns: 'node', orig: flow(`${c.client.ip}:$${port}`, c.destination) }
+  const translated = (asker: string): Record<string, Binding> => {
+    const at = { node: c.client.node, netns: 'node', orig: flow(asker, c.destination) }
     return { asker: { from: 'translation', ...at, side: 'asker' }, asked: { from: 'translation', ...at, side: 'asked' } }
   }
   const question = { from: 'question' } as const
-  if (!captured) return { legs: [questionUncaptured(c)], bindings: { question, ...translated('question') }, outcome }
+  if (!captured) return { legs: [questionUncaptured(c)], bindings: { question, ...translated(`${c.client.ip}:$question`) }, outcome }
   if (transport === 'tcp') return { legs: [questionOverTcp(c)], bindings: { client: { from: 'client' }, turned: turnedPort(c) }, outcome }
-  if (name === 'of the mesh') return { legs: [questionToZtunnel(c)], bindings: { question }, outcome }
-  const forward: Binding = { from: 'packet', ...eth0(c.client), source: c.client.ip, to: c.destination }
-  return { legs: [questionToZtunnel(c), ztunnelToNameServer(c)], bindings: { question, forward, ...translated('forward') }, outcome }
+  if (name === 'of the mesh') return { legs: [questionToZtunnel(c, release)], bindings: { question }, outcome }
+  const { leg, asker } = release.questions.forwarded(c)
+  const forward: Binding = { from: 'packet', ...asker.at, source: asker.ip, to: c.destination }
+  return { legs: [questionToZtunnel(c, release), leg], bindings: { question, forward, ...translated(`${asker.ip}:$forward`) }, outcome }
 }
 
 /** In the handshake a peer is told nothing; later its CONNECT is answered (facts 4.2 responses). */

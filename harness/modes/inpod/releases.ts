@@ -1,5 +1,7 @@
-import type { Flow, Hop, LogProof, Netns, Proof, Which } from '../path.ts'
+import type { Case } from '../../matrix/cell.ts'
+import type { Device, Flow, Hop, Leg, LogProof, Netns, Proof, Which } from '../path.ts'
 import type { BoundCase } from '../place.ts'
+import { askedFromHome, askedFromThePod } from './legs/dns-forward.ts'
 import { redirectEntry } from './legs/entry-redirect.ts'
 import { tproxyEntry } from './legs/entry-tproxy.ts'
 
@@ -9,8 +11,18 @@ type Hops = readonly Omit<Hop, 'id'>[]
 export interface Release {
   /** How a connection from outside comes to ztunnel or to the app, from the pod's door on. */
   readonly entry: Entry
+  /** What an app's question for a name meets, and what becomes of one that ztunnel cannot answer. */
+  readonly questions: Questions
+  /** Why a cell cannot be: a row of the fact sheet. */
+  readonly limit: (c: Case) => string | undefined
   /** The node's set of enrolled pods: the rule that rewrites a probe's source names it. */
   readonly probeSet: string
+}
+
+export interface Questions {
+  readonly redirect: { readonly rule: string }
+  /** The leg to the name server, and who asks there: his address, and the device where his question begins. */
+  readonly forwarded: (c: BoundCase) => { readonly leg: Leg; readonly asker: { readonly ip: string; readonly at: Device } }
 }
 
 /** Hops inside the server's pod, of a connection that has just entered it. */
@@ -30,9 +42,34 @@ export interface Entry {
 }
 
 const releases: Readonly<Record<string, Release>> = {
-  today: { entry: redirectEntry, probeSet: 'istio-inpod-probes-v4' },
-  '1.21': { entry: tproxyEntry, probeSet: 'istio-inpod-probes' },
+  today: {
+    entry: redirectEntry,
+    // Facts 1.2, 4.12.
+    questions: {
+      redirect: { rule: '-A ISTIO_OUTPUT ! -o lo -p udp -m mark ! --mark 0x539/0xfff -m udp --dport 53 -j REDIRECT --to-ports 15053' },
+      forwarded: askedFromThePod,
+    },
+    limit: () => undefined,
+    probeSet: 'istio-inpod-probes-v4',
+  },
+  '1.21': {
+    entry: tproxyEntry,
+    // Facts 1.1, 4.12 (from the pod since 1.24).
+    questions: {
+      redirect: { rule: '-A ISTIO_OUTPUT ! -o lo -p udp -m udp --dport 53 -j REDIRECT --to-ports 15053' },
+      forwarded: askedFromHome,
+    },
+    limit: ({ question }) => {
+      if (question?.transport === 'tcp') return 'release 1.21 captures no questions over TCP (inpod-mode 1.1, 1.3: since 1.24)'
+      if (question?.captured === false) return 'in release 1.21 no pod can opt out of DNS capture (inpod-mode 1.3: since 1.25)'
+      return undefined
+    },
+    probeSet: 'istio-inpod-probes',
+  },
 }
+
+/** Why a cell cannot be in its release. */
+export const limit = (c: Case): string | undefined => releaseOf(c.release).limit(c)
 
 export const releaseNames = Object.keys(releases)
 

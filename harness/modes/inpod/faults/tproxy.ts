@@ -1,5 +1,5 @@
 import type { Fault } from '../../fault.ts'
-import { entered, passed, probe, sealed } from './cases.ts'
+import { entered, passed, probe, question, sealed } from './cases.ts'
 import { probeRule } from './node.ts'
 import { dropped, edit, moved, patched, replaced } from './seeds.ts'
 
@@ -126,5 +126,12 @@ export const tproxyFaults: readonly Fault[] = [
     seed: patched(edit('inpod-placement.ts', "setTransparent(fd, familyOf(address.address), transparent === 'required')", '{}')),
     cases: [sealed],
     breaks: hboneGiven,
+  },
+  {
+    id: 'questions-asked-from-the-pod',
+    title: 'ztunnel asks the name server from the pod, as later releases do: the rule for questions turns its own back to it',
+    seed: patched(edit('release.ts', 'dnsSockets: () => ownSockets', 'dnsSockets: (pod) => pod')),
+    cases: [question('other-name')],
+    breaks: { case: question('other-name'), hop: 'ztunnel-dns/leaves-the-pod' },
   },
 ]
