@@ -29,7 +29,7 @@ describe.skipIf(process.getuid?.() !== 0)('the main job (needs root)', () => {
     jobs = await Promise.all([mainJob(host, 'one'), mainJob(host, 'two', bothReleases)])
     // Without a run there is nothing to make claims about.
     for (const { code, stderr } of jobs) if (code !== 0) throw new Error(`a quick run ended with ${code}:\n${stderr}`)
-  }, 120_000)
+  }, 300_000)
   afterAll(() => host[Symbol.asyncDispose]())
 
   describe('two side by side', () => {
