@@ -1,7 +1,8 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createServer as createHttp2Server } from 'node:http2'
 import type { Server as TcpServer } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
+import { createServer, STATUS_CODES } from '../lib/node-http.ts'
 import { endsOf, Received } from './served.ts'
 
 /** Longest body that is echoed, bytes. */

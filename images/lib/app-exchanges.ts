@@ -1,10 +1,11 @@
 import { once } from 'node:events'
-import { request as httpRequest, type IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { connect as connectHttp2, constants } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { type ClientRequest, type ClientResult, type Exchange, greeting } from './app-protocol.ts'
 import { bulk } from './bulk.ts'
+import { request as httpRequest } from './node-http.ts'
 
 /** What becomes known of a request on the way; kept when it fails. */
 export type Seen = { -readonly [K in keyof ClientResult]?: ClientResult[K] }

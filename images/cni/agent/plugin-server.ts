@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, renameSync, rmSync } from 'node:fs'
-import { createServer, type IncomingMessage, type Server } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import { join } from 'node:path'
+import { createServer } from '../../lib/node-http.ts'
 import { ownFile } from '../../lib/own-file.ts'
 import type { Log } from '../redirect/redirection.ts'
 import { type AddEvent, type EventIp, runFiles } from '../shared/event.ts'

@@ -1,5 +1,5 @@
-import { request as plain } from 'node:http'
 import { request as secure } from 'node:https'
+import { request as plain } from '../../lib/node-http.ts'
 
 export interface Answer {
   readonly status: number
