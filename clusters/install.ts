@@ -4,7 +4,7 @@ import { appImages, meshImages } from './images.ts'
 import type { KubernetesObject, Pod } from './kubernetes.ts'
 import { appManifests } from './manifests/apps.ts'
 import { type MeshOptions, meshManifests } from './manifests/mesh.ts'
-import { meshNamespace, rootConfigMap } from './manifests/names.ts'
+import { istiodDeployment, meshNamespace, rootConfigMap } from './manifests/names.ts'
 import { fatalReason, podTrouble } from './pod-trouble.ts'
 import type { Topology } from './topology.ts'
 
@@ -93,24 +93,39 @@ export async function removeApps(cluster: Cluster, topology: Topology): Promise<
 
 /** Replaces the pods of one of the mesh's DaemonSets, as `kubectl rollout restart` does, and waits until the new ones are all there. @throws InstallError */
 export async function restartDaemonSet(cluster: Cluster, name: string, options: WaitOptions = {}): Promise<void> {
+  await restart(cluster, { kind: 'DaemonSet', name, pods: cluster.nodes.length }, options)
+}
+
+/** The same for the control plane. @throws InstallError */
+export async function restartControlPlane(cluster: Cluster, options: WaitOptions = {}): Promise<void> {
+  await restart(cluster, { kind: 'Deployment', name: istiodDeployment, pods: 1 }, options)
+}
+
+async function restart(
+  cluster: Cluster,
+  { kind, name, pods }: { kind: 'DaemonSet' | 'Deployment'; name: string; pods: number },
+  options: WaitOptions,
+): Promise<void> {
   const restartedAt = new Date().toISOString()
   const annotation = 'kubectl.kubernetes.io/restartedAt'
   await withApi(cluster, async (api) => {
     const patch = { spec: { template: { metadata: { annotations: { [annotation]: restartedAt } } } } }
-    await api.json('PATCH', `/apis/apps/v1/namespaces/${meshNamespace}/daemonsets/${name}`, patch, 'application/merge-patch+json')
+    await api.json(
+      'PATCH',
+      `/apis/apps/v1/namespaces/${meshNamespace}/${kind.toLowerCase()}s/${name}`,
+      patch,
+      'application/merge-patch+json',
+    )
     // By the pods, not by the set's status: with a surge that counts old pods as available while new ones still come.
-    const replaced = (pods: KubernetesObject[]) => {
-      const mine = pods.filter((p) => p.metadata.labels?.app === name) as Pod[]
+    const replaced = (found: KubernetesObject[]) => {
+      const mine = found.filter((p) => p.metadata.labels?.app === name) as Pod[]
       refuseFatal(mine)
-      return (
-        (mine.length === cluster.nodes.length && mine.every((p) => p.metadata.annotations?.[annotation] === restartedAt && isReady(p))) ||
-        undefined
-      )
+      return (mine.length === pods && mine.every((p) => p.metadata.annotations?.[annotation] === restartedAt && isReady(p))) || undefined
     }
     try {
       await api.until(`/api/v1/namespaces/${meshNamespace}/pods`, replaced, options)
     } catch (error) {
-      throw await explained(api, `DaemonSet ${name}`, meshNamespace, (pod) => !isReady(pod), error as Error)
+      throw await explained(api, `${kind} ${name}`, meshNamespace, (pod) => !isReady(pod), error as Error)
     }
   })
 }

@@ -26,7 +26,7 @@ export interface CommandSeed {
 
 export interface PatchSeed {
   readonly kind: 'patch'
-  readonly image: 'ztunnel' | 'cni'
+  readonly image: 'ztunnel' | 'cni' | 'discovery'
   readonly edits: readonly Edit[]
 }
 

@@ -4,8 +4,8 @@ import { attachCluster } from '../../clusters/attach.ts'
 import type { Cluster } from '../../clusters/cluster.ts'
 import { createCluster } from '../../clusters/create.ts'
 import { meshImages } from '../../clusters/images.ts'
-import { deployApps, installMesh, restartDaemonSet } from '../../clusters/install.ts'
-import { cniDaemonSet, ztunnelDaemonSet } from '../../clusters/manifests/names.ts'
+import { deployApps, installMesh, restartControlPlane, restartDaemonSet } from '../../clusters/install.ts'
+import { cniDaemonSet, istiodDeployment, ztunnelDaemonSet } from '../../clusters/manifests/names.ts'
 import type { Topology } from '../../clusters/topology.ts'
 import { asExpected, type FaultResult } from '../../reports/faults.ts'
 import { observations } from '../evidence/bundle.ts'
@@ -125,7 +125,7 @@ class Round {
   readonly #cluster: Cluster
   readonly #o: MutateOptions
   readonly #out: string
-  /** DaemonSets whose pods may still run the code of an earlier fault. */
+  /** DaemonSets, or the control plane, whose pods may still run the code of an earlier fault. */
   readonly #patched = new Set<string>()
 
   constructor(cluster: Cluster, options: MutateOptions, out: string) {
@@ -190,13 +190,13 @@ class Round {
     const original = meshImages.find((i) => i.source === `images/${fault.seed.image}`)
     if (!original) throw new Error(`fault ${fault.id}: there is no image ${fault.seed.image}`)
     await this.#cluster.loadImages([{ ...original, source: join(copy, original.source) }])
-    const daemonSet = { ztunnel: ztunnelDaemonSet, cni: cniDaemonSet }[fault.seed.image]
+    const workload = { ztunnel: ztunnelDaemonSet, cni: cniDaemonSet, discovery: istiodDeployment }[fault.seed.image]
     try {
-      await this.#fresh(daemonSet)
+      await this.#fresh(workload)
       return await work()
     } finally {
       await this.#cluster.loadImages([original])
-      this.#patched.add(daemonSet)
+      this.#patched.add(workload)
     }
   }
 
@@ -205,7 +205,12 @@ class Round {
    * What the next patch replaces anyway is not started anew before that.
    */
   async #fresh(which = ztunnelDaemonSet): Promise<void> {
-    for (const daemonSet of this.#patched.add(which)) await restartDaemonSet(this.#cluster, daemonSet)
+    // What the control plane told is told anew by asking it: its clients come after it.
+    if (this.#patched.add(which).delete(istiodDeployment)) {
+      await restartControlPlane(this.#cluster)
+      this.#patched.add(ztunnelDaemonSet)
+    }
+    for (const daemonSet of this.#patched) await restartDaemonSet(this.#cluster, daemonSet)
     this.#patched.clear()
   }
 

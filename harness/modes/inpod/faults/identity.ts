@@ -2,6 +2,9 @@ import type { Fault } from '../../fault.ts'
 import { allowed, denied, direct, forged, impostor, revoked, sealed, strictMesh, strictPlain } from './cases.ts'
 import { edit, patched, sharedEdit } from './seeds.ts'
 
+/** The account of a pod beside it: the CA signs for those of the same node only. */
+const neighbour = "(await ownIdentity(context)).serviceAccount.replace(/[ab]$/, (last) => (last === 'a' ? 'b' : 'a'))"
+
 /** Who is who, and what they may. */
 export const identityFaults: readonly Fault[] = [
   {
@@ -11,7 +14,7 @@ export const identityFaults: readonly Fault[] = [
       edit(
         'outbound.ts',
         'await context.certificates.context(await ownIdentity(context))',
-        "await context.certificates.context({ ...(await ownIdentity(context)), serviceAccount: 'stranger' })",
+        `await context.certificates.context({ ...(await ownIdentity(context)), serviceAccount: ${neighbour} })`,
       ),
     ),
     cases: [sealed],
@@ -24,7 +27,7 @@ export const identityFaults: readonly Fault[] = [
       edit(
         'inbound.ts',
         'await context.certificates.context(await ownIdentity(context))',
-        "await context.certificates.context({ ...(await ownIdentity(context)), serviceAccount: 'stranger' })",
+        `await context.certificates.context({ ...(await ownIdentity(context)), serviceAccount: ${neighbour} })`,
       ),
       {
         file: 'lib/mtls.ts',

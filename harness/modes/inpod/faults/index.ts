@@ -1,5 +1,6 @@
 import type { Fault } from '../../fault.ts'
 import { sealed } from './cases.ts'
+import { controlPlaneFaults } from './control-plane.ts'
 import { identityFaults } from './identity.ts'
 import { nodeFaults } from './node.ts'
 import { laterProtocolFaults, protocolFaults, redirectUdp } from './protocols.ts'
@@ -22,6 +23,7 @@ export const faults: Readonly<Record<string, readonly Fault[]>> = {
     ...nodeFaults('istio-inpod-probes-v4'),
     ...proxyFaults,
     ...identityFaults,
+    ...controlPlaneFaults,
     ...protocolFaults({ redirectUdp, overLo: 5 }),
     ...laterProtocolFaults,
   ],
@@ -31,6 +33,7 @@ export const faults: Readonly<Record<string, readonly Fault[]>> = {
     ...nodeFaults('istio-inpod-probes'),
     ...proxyFaults.map(droppedAtTheDoor),
     ...identityFaults,
+    ...controlPlaneFaults,
     // Facts 1.1: without a look at the mark.
     ...protocolFaults({ redirectUdp: '! -o lo -p udp -m udp --dport 53 -j REDIRECT --to-ports 15053', overLo: 4 }),
   ],

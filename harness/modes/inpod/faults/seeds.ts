@@ -57,6 +57,12 @@ export function addedOnNodes(table: string, chain: string, rule: string): Comman
 }
 
 export const patched = (...edits: readonly Edit[]): PatchSeed => ({ kind: 'patch', image: 'ztunnel', edits })
+/** In the control plane. */
+export const misled = (file: string, find: string, replace: string): PatchSeed => ({
+  kind: 'patch',
+  image: 'discovery',
+  edits: [{ file: `discovery/${file}`, find, replace }],
+})
 export const edit = (file: string, find: string, replace: string): Edit => ({ file: `ztunnel/${file}`, find, replace })
 /** In what the images share. */
 export const sharedEdit = (file: string, find: string, replace: string): Edit => ({ file: `lib/${file}`, find, replace })
