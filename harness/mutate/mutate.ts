@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { attachCluster } from '../../clusters/attach.ts'
 import type { Cluster } from '../../clusters/cluster.ts'
@@ -50,6 +50,8 @@ export async function mutate(
   let copies = ''
   const prepare = (directory: string) => {
     copies = join(directory, 'patched')
+    // Not every container runs as root: it must get to its program, by name.
+    chmodSync(directory, 0o711)
     for (const fault of o.faults.filter(isPatch)) {
       mkdirSync(join(copies, fault.id), { recursive: true })
       patchedCopy(fault, join(copies, fault.id))
