@@ -45,6 +45,17 @@ test('--case picks, several add up, ! takes away; with or without the mode in fr
   )
 })
 
+test("--release names others than today's in the ids, several add up in the order asked for, and each has faults of its own", async () => {
+  const today = await listed()
+  const first = await listed('--release', '1.21')
+  expect(first).toEqual(today.map((id) => id.replace(/^inpod\//, 'inpod@1.21/')))
+  expect(await listed('--release', '1.21,today')).toEqual([...first.filter(Boolean), ...today])
+  const { code, stdout } = await everyhop('mutate', '--list', '--release', '1.21')
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/^inbound-tproxy-dropped /m)
+  expect(stdout).not.toMatch(/^inbound-redirect-dropped /m)
+})
+
 describe('bad usage ends with 2, says what and how to go on, and starts nothing', () => {
   const good = `name: t
 nodes: [one]
@@ -57,6 +68,11 @@ pods:
     ['all taken away', ['run', '--case', '!**'], /^everyhop: no case matches !\*\*; /],
     ['an unknown mode', ['run', '--mode', 'sidecar'], /sidecar is no mode; use inpod/],
     ['an unknown release', ['run', '--release', '1.2'], /^everyhop: mode inpod has no release 1\.2; use one of: .*today/],
+    [
+      'an unknown release to seed faults into',
+      ['mutate', '--release', '1.2'],
+      /^everyhop: mode inpod has no release 1\.2; use one of: .*today, 1\.21/,
+    ],
     ['an unknown option', ['run', '--fast'], /unknown option '--fast'/],
     ['an unknown verb', ['walk'], /unknown command 'walk'/],
     [
