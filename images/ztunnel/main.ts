@@ -25,7 +25,7 @@ async function main(): Promise<void> {
   const state = new MeshState()
   const ca = certificateSource(config, log)
   const certificates = new Certificates(ca.issue, log)
-  const source = stateSource(config, state, metrics, log)
+  const source = await stateSource(config, state, metrics, log)
   const waiting = new Set(['state manager', 'ca'])
   void source.ready.then(() => waiting.delete('state manager'))
   void ca.ready.then(() => waiting.delete('ca'))
