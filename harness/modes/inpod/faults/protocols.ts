@@ -81,6 +81,13 @@ export const protocolFaults = ({ redirectUdp, overLo }: ProtocolRules): readonly
     breaks: { case: overTcp('bulk'), hop: 'case/bytes' },
   },
   {
+    id: 'byte-added-at-the-end',
+    title: 'ztunnel adds a byte to what it carries',
+    seed: patched(edit('relay.ts', '    to.end()\n', "    to.end('x')\n")),
+    cases: [overTcp('bulk')],
+    breaks: { case: overTcp('bulk'), hop: 'app-ztunnel/carries-every-byte' },
+  },
+  {
     id: 'http2-not-carried',
     title: 'ztunnel closes connections that begin as HTTP/2',
     seed: patched(
