@@ -18,7 +18,7 @@ export function causalOrder(placed: readonly Placed[]): Placed[] {
   return placed.toSorted((a, b) => compare(rank(a), rank(b)))
 }
 
-const RANK = { syn: 0, 'syn-ack': 1, data: 2, datagram: 2 } as const
+const RANK = { syn: 0, 'syn-ack': 1, data: 2, datagram: 0 } as const
 const OPENING = 0
 const SERVING = 1
 const REPLYING = 2
