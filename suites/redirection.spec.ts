@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { attachCluster } from '../clusters/attach.ts'
-import { judgeBundle } from '../harness/judge/bundle.ts'
-import type { CaseVerdict } from '../harness/judge/verdict.ts'
 import { Batch } from '../harness/run/batch.ts'
+import { askVerdicts, type SuiteVerdict } from '../harness/run/judging.ts'
 import { phasesOf } from '../harness/run/phases.ts'
 import { tellPhase } from '../harness/run/tell.ts'
 import './take-its-path.ts'
@@ -22,7 +21,7 @@ describe.for(batches)('redirection mode $mode, release $release', ({ mode, relea
     directory,
     onPhase: tellPhase,
   })
-  const verdicts = new Map<string, CaseVerdict>()
+  const verdicts = new Map<string, SuiteVerdict>()
 
   beforeAll(() => batch.open())
 
@@ -40,7 +39,7 @@ describe.for(batches)('redirection mode $mode, release $release', ({ mode, relea
   describe('every request takes the path that its mode promises', () => {
     beforeAll(async () => {
       await batch.close()
-      for (const verdict of judgeBundle(directory).verdicts) verdicts.set(verdict.id, verdict)
+      for (const verdict of await askVerdicts(run, directory)) verdicts.set(verdict.id, verdict)
       tellPhase('judged')
     })
 

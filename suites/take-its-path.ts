@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import type { CaseVerdict } from '../harness/judge/verdict.ts'
+import type { SuiteVerdict } from '../harness/run/judging.ts'
 
 interface PathMatchers {
   /** The case's verdict is `pass`: each hop of its path is proven, and its controls hold. */
@@ -11,7 +11,7 @@ declare module 'vitest' {
 }
 
 expect.extend({
-  toTakeItsPath(received: CaseVerdict | undefined) {
+  toTakeItsPath(received: SuiteVerdict | undefined) {
     return {
       pass: received?.verdict === 'pass',
       message: () =>

@@ -10,12 +10,17 @@ import { type JudgedCell, resultsOf } from './results.ts'
 /**
  * Judges what a run left: its folder, with one bundle a mode and release below `bundle/`, or one bundle alone.
  * @param stages where the run's time went; by default what its results say, the only part of them that no bundle tells
+ * @param known judgements of bundles that were judged before, by their directory
  * @throws EvidenceError when there is no bundle, or one cannot be read
  */
-export function judgeRun(directory: string, stages = stagesOf(directory)): { results: Results; judgements: readonly Judgement[] } {
+export function judgeRun(
+  directory: string,
+  stages = stagesOf(directory),
+  known: ReadonlyMap<string, Judgement> = new Map(),
+): { results: Results; judgements: readonly Judgement[] } {
   // In the order in which they were made; folders alone would come by their names.
   const judgements = bundlesIn(directory)
-    .map(judgeBundle)
+    .map((bundle) => known.get(bundle) ?? judgeBundle(bundle))
     .toSorted((a, b) => (String(a.manifest.startedAt) < String(b.manifest.startedAt) ? -1 : 1))
   const [{ manifest }] = judgements as [Judgement]
   const results = resultsOf(

@@ -7,10 +7,12 @@ import type { Topology } from '../../clusters/topology.ts'
 import { template } from '../../reports/html/template.ts'
 import { exitCodeOf, type Results, type Stage } from '../../reports/results.ts'
 import { EvidenceError } from '../evidence/bundle.ts'
+import type { Judgement } from '../judge/bundle.ts'
 import type { Case } from '../matrix/cell.ts'
 import type { RunContext } from './context.ts'
 import { environment } from './environment.ts'
 import { judgeRun } from './judged.ts'
+import { JudgeDesk } from './judging.ts'
 import { RunReporter } from './reporter.ts'
 import { writeIndexHtml, writeProblems, writeReports, writeUnfinished } from './reports.ts'
 import { resolveTopology } from './resolve.ts'
@@ -61,6 +63,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   const problems: string[] = []
   let cluster: Cluster | undefined
   writeUnfinished(directory)
+  using desk = new JudgeDesk(name)
   const app = template()
   // Told where it is needed; until then it is no crash.
   app.catch(() => {})
@@ -116,7 +119,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   }
   if (cluster && problems.length > 0 && !signal.aborted) await lost(cluster, problems)
   const down = takenDown(cluster, problems)
-  const results = await judged(directory, stages.done, app, problems)
+  const results = await judged(directory, stages.done, desk.judgements, app, problems)
   stage('judged and written')
   await down
   stage('cluster taken down')
@@ -129,9 +132,15 @@ type Mesh = { readonly mode: string; readonly release: string }
 
 const inWordsOf = ({ mode, release }: Mesh) => `mode ${mode}, release ${release}`
 
-async function judged(directory: string, stages: readonly Stage[], app: Promise<string>, problems: string[]): Promise<Results | undefined> {
+async function judged(
+  directory: string,
+  stages: readonly Stage[],
+  known: ReadonlyMap<string, Judgement>,
+  app: Promise<string>,
+  problems: string[],
+): Promise<Results | undefined> {
   try {
-    const { results, judgements } = judgeRun(directory, stages)
+    const { results, judgements } = judgeRun(directory, stages, known)
     writeReports(results, judgements, directory)
     try {
       writeIndexHtml(results, judgements, directory, await app)
