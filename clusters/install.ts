@@ -8,6 +8,9 @@ import { istiodDeployment, meshNamespace, rootConfigMap } from './manifests/name
 import { fatalReason, podTrouble } from './pod-trouble.ts'
 import type { Topology } from './topology.ts'
 
+/** What it takes to ask a cluster's API, also from another process than the one that started it. */
+type Reached = Pick<Cluster, 'kubeconfig'> & { readonly nodes: readonly unknown[] }
+
 export interface WaitOptions {
   /** @default a minute */
   readonly timeoutMs?: number
@@ -92,22 +95,24 @@ export async function removeApps(cluster: Cluster, topology: Topology): Promise<
 }
 
 /** Replaces the pods of one of the mesh's DaemonSets, as `kubectl rollout restart` does, and waits until the new ones are all there. @throws InstallError */
-export async function restartDaemonSet(cluster: Cluster, name: string, options: WaitOptions = {}): Promise<void> {
+export async function restartDaemonSet(cluster: Reached, name: string, options: WaitOptions = {}): Promise<void> {
   await restart(cluster, { kind: 'DaemonSet', name, pods: cluster.nodes.length }, options)
 }
 
 /** The same for the control plane. @throws InstallError */
-export async function restartControlPlane(cluster: Cluster, options: WaitOptions = {}): Promise<void> {
+export async function restartControlPlane(cluster: Reached, options: WaitOptions = {}): Promise<void> {
   await restart(cluster, { kind: 'Deployment', name: istiodDeployment, pods: 1 }, options)
 }
 
 async function restart(
-  cluster: Cluster,
+  cluster: Reached,
   { kind, name, pods }: { kind: 'DaemonSet' | 'Deployment'; name: string; pods: number },
   options: WaitOptions,
 ): Promise<void> {
   const restartedAt = new Date().toISOString()
   const annotation = 'kubectl.kubernetes.io/restartedAt'
+  // Between a Deployment and its pods is a ReplicaSet, named after it.
+  const isOf = (pod: KubernetesObject) => (kind === 'DaemonSet' ? ownerOf(pod) === name : ownerOf(pod)?.startsWith(`${name}-`))
   await withApi(cluster, async (api) => {
     const patch = { spec: { template: { metadata: { annotations: { [annotation]: restartedAt } } } } }
     await api.json(
@@ -118,7 +123,7 @@ async function restart(
     )
     // By the pods, not by the set's status: with a surge that counts old pods as available while new ones still come.
     const replaced = (found: KubernetesObject[]) => {
-      const mine = found.filter((p) => p.metadata.labels?.app === name) as Pod[]
+      const mine = found.filter(isOf) as Pod[]
       refuseFatal(mine)
       return (mine.length === pods && mine.every((p) => p.metadata.annotations?.[annotation] === restartedAt && isReady(p))) || undefined
     }
@@ -128,6 +133,11 @@ async function restart(
       throw await explained(api, `${kind} ${name}`, meshNamespace, (pod) => !isReady(pod), error as Error)
     }
   })
+}
+
+/** The controller that a pod is of. */
+function ownerOf({ metadata }: KubernetesObject): string | undefined {
+  return ((metadata.ownerReferences ?? []) as { name: string; controller?: boolean }[]).find((o) => o.controller)?.name
 }
 
 /** Removes the mesh: the DaemonSets first, while control plane and service accounts still stand, so that the agents clean up after themselves. */
@@ -188,7 +198,7 @@ function isAvailable(deployment: KubernetesObject): boolean {
   )
 }
 
-async function withApi<T>(cluster: Cluster, work: (api: ApiClient) => Promise<T>): Promise<T> {
+async function withApi<T>(cluster: Pick<Cluster, 'kubeconfig'>, work: (api: ApiClient) => Promise<T>): Promise<T> {
   const api = new ApiClient(accessOf(cluster.kubeconfig))
   try {
     return await work(api)

@@ -2,11 +2,12 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism, release } from 'node:os'
 import { dirname } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
+import { evidence } from './bench/evidence.ts'
 import type { Part } from './bench/part.ts'
 import { ztunnel } from './bench/ztunnel.ts'
 
-// `npm run bench -- ztunnel`: how fast something is, against something well known, in paired rounds. Wants the machine for itself.
-const parts: Readonly<Record<string, Part>> = { ztunnel }
+// `npm run bench -- ztunnel`: how fast something is, against something well known or against itself without something, in paired rounds. Wants the machine for itself.
+const parts: Readonly<Record<string, Part>> = { evidence, ztunnel }
 
 function whole(value: string): number {
   if (!/^[1-9]\d{0,5}$/.test(value)) throw new InvalidArgumentError('give a whole number from 1 on')

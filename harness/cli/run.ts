@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { loadTopology, TopologyError } from '../../clusters/topology.ts'
+import type { Disruption } from '../disruption/cells.ts'
 import type { Case } from '../matrix/cell.ts'
 import { select } from '../matrix/select.ts'
-import { casesOfModes } from '../modes/index.ts'
+import { casesOfModes, disruptionsOfModes } from '../modes/index.ts'
 import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
 import { tellGitHub } from '../run/reports.ts'
 import { newRunName, type RunView, run } from '../run/run.ts'
@@ -30,16 +31,21 @@ export interface RunArguments {
 /** `everyhop run`. @returns the exit code */
 export async function runVerb(args: RunArguments): Promise<number> {
   let all: Case[]
+  let allDisruptions: Disruption[]
   try {
     all = casesOfModes(args.mode, args.release)
+    allDisruptions = disruptionsOfModes(args.mode, args.release)
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
     return usage(error.message)
   }
-  const cases = select(all, { quick: args.quick, globs: args.case })
-  if (cases.length === 0) return usage(`no case matches ${args.case.join(' ')}; everyhop run --list shows all`)
+  const selection = { quick: args.quick, globs: args.case }
+  const cases = select(all, selection)
+  const disruptions = select(allDisruptions, selection)
+  const count = cases.length + disruptions.length
+  if (count === 0) return usage(`no case matches ${args.case.join(' ')}; everyhop run --list shows all`)
   if (args.list) {
-    process.stdout.write(`${cases.map((c) => `${c.id}${c.quick ? '  (quick)' : ''}`).join('\n')}\n`)
+    process.stdout.write(`${[...cases, ...disruptions].map((c) => `${c.id}${c.quick ? '  (quick)' : ''}`).join('\n')}\n`)
     return 0
   }
   let topology: ReturnType<typeof loadTopology>
@@ -51,7 +57,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
     if (!(error instanceof TopologyError || error instanceof OutFolderError)) throw error
     return usage(error.message)
   }
-  const key = `run ${args.provider} ${args.mode.join(',')} ${args.release.join(',')} ${cases.length}`
+  const key = `run ${args.provider} ${args.mode.join(',')} ${args.release.join(',')} ${count}`
   const started = performance.now()
   const progress = new ProgressView(process.stderr, lastDuration(key))
   const view: RunView = {
@@ -71,6 +77,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
       topology,
       topologyGiven: args.topology === defaultTopology ? undefined : args.topology,
       cases,
+      disruptions,
       out,
     },
     view,

@@ -17,7 +17,7 @@ const paint = (style: Style, text: string, { colour }: Paint) => (colour ? style
 export function caseText(c: CaseResult, p: Paint): string {
   const hops = c.legs.flatMap((l) => l.hops)
   const proven = hops.filter((h) => h.verdict === 'pass').length
-  const head = `${paint(COLOURS[c.verdict], MARKS[c.verdict], p)} ${c.id}  ${paint('dim', `${proven} of ${hops.length} hops proven, ${c.durationMs} ms`, p)}`
+  const head = `${paint(COLOURS[c.verdict], MARKS[c.verdict], p)} ${c.id}  ${paint('dim', `${hops.length > 0 ? `${proven} of ${hops.length} hops proven` : `${c.checks.filter((h) => h.verdict === 'pass').length} of ${c.checks.length} checks hold`}, ${c.durationMs} ms`, p)}`
   const width = Math.max(0, ...c.legs.map((l) => l.title.length))
   const legs = c.legs.map(
     (l) =>

@@ -12,6 +12,7 @@ import {
   parseSockets,
 } from './parse/events.ts'
 import { type Line, parseJsonFile, parseLines } from './parse/jsonl.ts'
+import { parseLoads, parseSightings, parseTimeline } from './parse/loads.ts'
 import { parseLogs } from './parse/logs.ts'
 import { markersInPackets, markersInTraces } from './parse/markers.ts'
 import { parsePackets } from './parse/packets.ts'
@@ -123,6 +124,7 @@ export function observations(bundle: AnyBundle): readonly Observation[] {
   return kept(allObservations, bundle, () => [
     ...bundle.nodes.flatMap((node) => nodeObservations(bundle, node)),
     ...snapshots(bundle).observations,
+    ...parseTimeline(bundle.directory.read('timeline.jsonl') ?? empty, 'timeline.jsonl', bundle.notes),
   ])
 }
 
@@ -180,6 +182,8 @@ function nodeObservations(bundle: AnyBundle, node: string): Observation[] {
     ...lines('sockets.jsonl', (bytes, file) => parseSockets(bytes, file, node, notes)),
     ...lines('logs.jsonl', (bytes, file) => parseLogs(bytes, file, node, notes)),
     ...lines('stats.jsonl', (bytes, file) => parseLosses(bytes, file, node, notes)),
+    ...lines('loads.jsonl', (bytes, file) => parseLoads(bytes, file, node, notes)),
+    ...lines('sightings.jsonl', (bytes, file) => parseSightings(bytes, file, node, notes)),
     ...markersInPackets(seen),
     ...markersInTraces(traces),
   ]

@@ -172,6 +172,51 @@ export interface LossObservation extends Base {
   readonly truncated?: { readonly packets: number; readonly bytes: number } | undefined
 }
 
+/** How one request of a load ended, from its client's point of view. Times of the client in milliseconds since 1970. */
+export interface LoadAnswerObservation extends Base {
+  readonly kind: 'load-answer'
+  readonly t: number
+  readonly load: string
+  readonly seq: number
+  readonly token: string
+  /** Which kept connection carried it. */
+  readonly connection?: number | undefined
+  readonly ok: boolean
+  readonly error?: string | undefined
+  readonly startedAt: number
+  readonly endedAt: number
+}
+
+/** A load has ended: so many requests were numbered. */
+export interface LoadEndObservation extends Base {
+  readonly kind: 'load-end'
+  readonly t: number
+  readonly load: string
+  readonly sent: number
+  readonly startedAt: number
+  readonly endedAt: number
+}
+
+/** A token of a load that was readable in a packet; told once for each device. */
+export interface SightingObservation extends Base {
+  readonly kind: 'sighting'
+  readonly t: number
+  readonly dev: string
+  readonly direction: 'in' | 'out'
+  readonly token: string
+}
+
+/**
+ * A line of the timeline. Of a pod (`netns`), as the API told it: `enrolled` and `left` (the redirection annotation came, went), `ready`, `unready`, `deleting`, `gone`.
+ * Of the harness: `load-begins`, `load-ends`, `asked`, `done`, `marker`, with `detail`.
+ */
+export interface EventObservation extends Base {
+  readonly kind: 'event'
+  readonly t: number
+  readonly what: string
+  readonly detail?: string | undefined
+}
+
 export type Observation =
   | PacketObservation
   | TraceObservation
@@ -184,3 +229,7 @@ export type Observation =
   | StateObservation
   | MarkerObservation
   | LossObservation
+  | LoadAnswerObservation
+  | LoadEndObservation
+  | SightingObservation
+  | EventObservation

@@ -1,3 +1,5 @@
+import { disruptionsIn } from '../disruption/bundle.ts'
+import { judgeDisruption } from '../disruption/judge/judge.ts'
 import { type Bundle, type Manifest, observations, openBundle } from '../evidence/bundle.ts'
 import { topologyRecordSchema } from '../evidence/topology-record.ts'
 import { attemptSchema } from '../traffic/attempt.ts'
@@ -34,5 +36,6 @@ export function judgeBundle(directory: string): Judgement {
       if (!('unsupported' in e)) return judgeCase(e, attempts.get(e.case.id) ?? [], evidence)
       return { id: e.case.id, mode: e.case.mode, verdict: 'unsupported', reason: e.unsupported, durationMs: 0, legs: [], checks: [] }
     })
-  return { manifest: bundle.manifest, verdicts, notes: bundle.notes, bundle, evidence }
+  const disruptions = disruptionsIn(bundle.directory, bundle.notes).map((e) => judgeDisruption(e, evidence))
+  return { manifest: bundle.manifest, verdicts: [...verdicts, ...disruptions], notes: bundle.notes, bundle, evidence }
 }

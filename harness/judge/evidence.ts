@@ -1,10 +1,14 @@
 import type {
   ConntrackObservation,
+  EventObservation,
+  LoadAnswerObservation,
+  LoadEndObservation,
   LossObservation,
   MarkerObservation,
   Observation,
   PacketObservation,
   ServedObservation,
+  SightingObservation,
   SocketObservation,
   StateObservation,
   TraceObservation,
@@ -27,6 +31,10 @@ interface ByKind {
   served: ServedObservation
   marker: MarkerObservation
   loss: LossObservation
+  'load-answer': LoadAnswerObservation
+  'load-end': LoadEndObservation
+  sighting: SightingObservation
+  event: EventObservation
 }
 type Timed = ByKind[keyof ByKind]
 

@@ -11,7 +11,7 @@ export interface Selection {
 type CaseName = Pick<Case, 'id' | 'mode' | 'release'>
 
 /** The cases that a command asked for, in matrix order. With globs that all take away, the rest stays. A named case is run even if it is not a quick one. */
-export function select(cases: readonly Case[], { quick, globs }: Selection): Case[] {
+export function select<T extends CaseName & Pick<Case, 'quick'>>(cases: readonly T[], { quick, globs }: Selection): T[] {
   const wanted = globs.filter((g) => !g.startsWith('!'))
   const unwanted = globs.filter((g) => g.startsWith('!')).map((g) => g.slice(1))
   return cases.filter(

@@ -1,3 +1,4 @@
+import { disruptionsOf } from '../disruption/cells.ts'
 import { casesOf } from '../matrix/cases.ts'
 import type { Case } from '../matrix/cell.ts'
 import type { Fault } from './fault.ts'
@@ -36,12 +37,17 @@ export function modeOf(name: string): Mode {
 }
 
 /** @throws RangeError when a mode has not one of the releases, naming those that it has */
-export const casesOfModes = (names: readonly string[], releases: readonly string[]) =>
+export const casesOfModes = (names: readonly string[], releases: readonly string[]) => ofModes(names, releases, casesOf)
+
+/** @throws as `casesOfModes` */
+export const disruptionsOfModes = (names: readonly string[], releases: readonly string[]) => ofModes(names, releases, disruptionsOf)
+
+const ofModes = <T>(names: readonly string[], releases: readonly string[], of: (mode: string, release: string) => T[]): T[] =>
   names.flatMap((name) => {
     const mode = modeOf(name)
     const unknown = releases.find((r) => !mode.releases.includes(r))
     if (unknown !== undefined) throw new RangeError(`mode ${name} has no release ${unknown}; use one of: ${mode.releases.join(', ')}`)
-    return releases.flatMap((release) => casesOf(name, release))
+    return releases.flatMap((release) => of(name, release))
   })
 
 export const faultsOf = (name: string, release: string): readonly Fault[] => modeOf(name).faults[release] ?? []

@@ -8,6 +8,8 @@ import { deployApps, installMesh, restartControlPlane, restartDaemonSet } from '
 import { cniDaemonSet, istiodDeployment, ztunnelDaemonSet } from '../../clusters/manifests/names.ts'
 import type { Topology } from '../../clusters/topology.ts'
 import { asExpected, type FaultResult } from '../../reports/faults.ts'
+import type { Disruption } from '../disruption/cells.ts'
+import { DisruptionBatch } from '../disruption/run/batch.ts'
 import { observations } from '../evidence/bundle.ts'
 import type { TopologyRecord } from '../evidence/topology-record.ts'
 import { judgeBundle } from '../judge/bundle.ts'
@@ -15,7 +17,7 @@ import type { CaseVerdict } from '../judge/verdict.ts'
 import { shortId } from '../matrix/cases.ts'
 import { type Case, usesTunnel } from '../matrix/cell.ts'
 import type { Fault, PatchSeed } from '../modes/fault.ts'
-import { casesOfModes, modeOf } from '../modes/index.ts'
+import { casesOfModes, disruptionsOfModes, modeOf } from '../modes/index.ts'
 import { Batch } from '../run/batch.ts'
 import { environment } from '../run/environment.ts'
 import { phasesOf } from '../run/phases.ts'
@@ -65,9 +67,12 @@ export async function mutate(
   const round = new Round(cluster, o, out)
 
   doing('a clean round')
-  const wanted = casesOfModes([o.mode], [o.release]).filter((c) => o.faults.some((f) => f.cases.includes(shortId(c))))
+  const isWanted = (c: Case | Disruption) => o.faults.some((f) => f.cases.includes(shortId(c)))
+  const wanted = casesOfModes([o.mode], [o.release]).filter(isWanted)
+  const wantedDisruptions = disruptionsOfModes([o.mode], [o.release]).filter(isWanted)
   const clean = await round.run('clean', wanted)
-  const dirty = clean.verdicts.find((v) => v.verdict !== 'pass')
+  const undisturbed = wantedDisruptions.length > 0 ? await round.disrupt('clean-disruption', wantedDisruptions) : undefined
+  const dirty = [...clean.verdicts, ...(undisturbed?.verdicts ?? [])].find((v) => v.verdict !== 'pass')
   if (dirty)
     throw new Error(
       `without any fault, ${dirty.id} is ${dirty.verdict}: ${dirty.reason}; nothing can be proven on this ground (see ${join(out, 'clean')})`,
@@ -80,9 +85,13 @@ export async function mutate(
     doing(fault.id)
     const started = performance.now()
     const cases = wanted.filter((c) => fault.cases.includes(shortId(c)))
-    const { verdicts, drift, ran } = await round.withFault(fault, cases, copies, () => round.run(fault.id, cases))
+    const disruptions = wantedDisruptions.filter((c) => fault.cases.includes(shortId(c)))
+    const { verdicts, drift, ran } = await round.withFault(fault, cases, copies, () =>
+      disruptions.length > 0 ? round.disrupt(fault.id, disruptions) : round.run(fault.id, cases),
+    )
     const told = resultOf(fault, verdicts, drift)
-    const found = told.traffic ? undefined : differences(await round.reference(fault, cases), ran)
+    // What a load did is compared with nothing: no two loads are alike.
+    const found = told.traffic || !ran ? undefined : differences(await round.reference(fault, cases), ran)
     const result = { ...told, ...classified(told, found), durationMs: Math.round(performance.now() - started) }
     results.push(result)
     onFault(result)
@@ -164,6 +173,34 @@ class Round {
     }
     const { verdicts, bundle } = judgeBundle(directory)
     return { verdicts, drift: modeOf(mode).audit(observations(bundle), topology, 'before', release).length, ran: ranOf(bundle) }
+  }
+
+  /** Disturbs the mesh under load. What it leaves is no state to audit: pods came and went. */
+  async disrupt(
+    name: string,
+    disruptions: readonly Disruption[],
+  ): Promise<{ verdicts: readonly CaseVerdict[]; drift: number; ran: Ran | undefined }> {
+    const { mode, release, topology } = this.#o
+    const directory = join(this.#out, name)
+    rmSync(directory, { recursive: true, force: true })
+    const record = await this.#topology()
+    const batch = new DisruptionBatch({
+      run: name,
+      cluster: this.#cluster.handle,
+      topology: record,
+      mode,
+      release,
+      disruptions,
+      directory,
+      environment: await environment(topology),
+    })
+    try {
+      await batch.open()
+      for (const disruption of disruptions) await batch.make(disruption)
+    } finally {
+      await batch.close()
+    }
+    return { verdicts: judgeBundle(directory).verdicts, drift: 0, ran: undefined }
   }
 
   /** Puts the fault in place, does the work, and takes the fault away again whatever happened. */

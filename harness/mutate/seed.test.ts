@@ -4,12 +4,13 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { promised } from '../judge/testing.ts'
 import { shortId } from '../matrix/cases.ts'
-import { casesOfModes, faultsOf, modeNames, modeOf } from '../modes/index.ts'
+import { casesOfModes, disruptionsOfModes, faultsOf, modeNames, modeOf } from '../modes/index.ts'
 import { patchedCopy } from './seed.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'everyhop-patch-'))
 afterAll(() => rmSync(directory, { recursive: true }))
 
+const loadChecks = ['lost', 'duplicated', 'readable', 'established'].map((id) => `load/${id}`)
 const checks = ['outcome', 'sentinel', 'closed-world', 'reused', 'bytes'].map((id) => `case/${id}`)
 
 const catalogues = modeNames.flatMap((mode) => modeOf(mode).releases.map((release) => [mode, release] as const))
@@ -17,7 +18,8 @@ const catalogues = modeNames.flatMap((mode) => modeOf(mode).releases.map((releas
 describe.for(catalogues)('faults of mode %s, release %s', ([mode, release]) => {
   const faults = faultsOf(mode, release)
   const { expectations } = promised(mode, release)
-  const ids = new Set(casesOfModes([mode], [release]).map(shortId))
+  const loads = new Set(disruptionsOfModes([mode], [release]).map(shortId))
+  const ids = new Set([...casesOfModes([mode], [release]).map(shortId), ...loads])
 
   const real = faults.filter((f) => f.equivalent === undefined)
 
@@ -31,6 +33,7 @@ describe.for(catalogues)('faults of mode %s, release %s', ([mode, release]) => {
   test.for(faults.map((f) => [f.id, f] as const))('%s names cases that exist, and a hop of one of them that must catch it', ([, fault]) => {
     for (const name of fault.cases) expect(ids).toContain(name)
     expect(fault.cases).toContain(fault.breaks.case)
+    if (loads.has(fault.breaks.case)) return expect(loadChecks).toContain(fault.breaks.hop)
     const { path } = expectations.find((e) => shortId(e.case) === fault.breaks.case)!
     expect([...path.legs.flatMap((l) => l.hops.map((h) => h.id)), ...checks]).toContain(fault.breaks.hop)
   })

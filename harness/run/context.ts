@@ -1,4 +1,5 @@
 import type { ClusterHandle } from '../../clusters/cluster.ts'
+import type { Disruption } from '../disruption/cells.ts'
 import type { TopologyRecord } from '../evidence/topology-record.ts'
 import type { Case } from '../matrix/cell.ts'
 import type { Environment } from './environment.ts'
@@ -16,6 +17,13 @@ export interface RunContext {
     readonly release: string
     readonly cases: readonly Case[]
     /** The bundle's directory. */
+    readonly directory: string
+  }[]
+  /** What is done to the mesh under load, each with a bundle of its own beside the others. */
+  readonly disruptions: readonly {
+    readonly mode: string
+    readonly release: string
+    readonly cases: readonly Disruption[]
     readonly directory: string
   }[]
 }

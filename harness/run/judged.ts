@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { type Results, resultsSchema, type Stage } from '../../reports/results.ts'
+import { disruptionsIn } from '../disruption/bundle.ts'
 import { EvidenceError } from '../evidence/bundle.ts'
 import { Digests } from '../evidence/digest.ts'
 import { type Judgement, judgeBundle } from '../judge/bundle.ts'
@@ -51,7 +52,8 @@ function stagesOf(directory: string): readonly Stage[] | undefined {
 
 /** The verdicts of a bundle, each with where its case stands in the matrix, in every word of the case but its names, and what it rests on. */
 function cellsOf({ bundle, manifest, verdicts }: Judgement, folder: string): JudgedCell[] {
-  const written = new Map(bundle.cases.map(({ value }) => value as { case: Record<string, unknown> }).map((e) => [e.case.id, e.case]))
+  const all = [...bundle.cases.map(({ value }) => value), ...disruptionsIn(bundle.directory, [])] as { case: Record<string, unknown> }[]
+  const written = new Map(all.map((e) => [e.case.id, e.case]))
   const digests = new Digests(bundle.directory)
   return verdicts.map((v) => {
     const words = Object.entries(written.get(v.id) ?? {}).filter((entry): entry is [string, string] => typeof entry[1] === 'string')

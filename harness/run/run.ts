@@ -6,6 +6,7 @@ import { deployApps, installMesh, removeApps, uninstallMesh } from '../../cluste
 import type { Topology } from '../../clusters/topology.ts'
 import { template } from '../../reports/html/template.ts'
 import { exitCodeOf, type Results, type Stage } from '../../reports/results.ts'
+import type { Disruption } from '../disruption/cells.ts'
 import { EvidenceError } from '../evidence/bundle.ts'
 import type { Judgement } from '../judge/bundle.ts'
 import type { Case } from '../matrix/cell.ts'
@@ -18,7 +19,7 @@ import { writeIndexHtml, writeProblems, writeReports, writeUnfinished } from './
 import { resolveTopology } from './resolve.ts'
 import { resultsOf } from './results.ts'
 import { Stages } from './stages.ts'
-import { runSuites } from './suites.ts'
+import { runSuite } from './suites.ts'
 
 export interface RunOptions {
   readonly provider: 'lab'
@@ -26,6 +27,8 @@ export interface RunOptions {
   /** It, as the command was given it, if it is not the default. */
   readonly topologyGiven?: string | undefined
   readonly cases: readonly Case[]
+  /** Made after the cases of their mode and release: they leave other proxies and agents behind. */
+  readonly disruptions: readonly Disruption[]
   /** The run's folder, new and empty: an absolute path. */
   readonly out: string
 }
@@ -73,9 +76,12 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
     cluster = await createCluster(o.provider, o.topology, { onProgress: (line) => view.doing(line), signal })
     stage(`cluster of ${o.topology.nodes.length} nodes`)
     let before: Mesh | undefined
-    for (const [, cases] of Map.groupBy(o.cases, (c) => `${c.mode}-${c.release}`)) {
-      const { mode, release } = cases[0]!
+    for (const [, all] of Map.groupBy<string, Case | Disruption>([...o.cases, ...o.disruptions], (c) => `${c.mode}-${c.release}`)) {
+      const { mode, release } = all[0]!
       const mesh = { mode, release }
+      const mine = <T extends Mesh>(list: readonly T[]) => list.filter((c) => c.mode === mode && c.release === release)
+      const [cases, disruptions] = [mine(o.cases), mine(o.disruptions)]
+      const bundle = (kind: string) => join(directory, 'bundle', `${mode}-${release}${kind}`)
       signal.throwIfAborted()
       if (before) {
         view.doing(`removing the mesh (${inWordsOf(before)})`)
@@ -95,14 +101,8 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
         topology: await resolveTopology(cluster.handle, o.topology),
         topologyGiven: o.topologyGiven,
         environment: await host,
-        batches: [
-          {
-            mode,
-            release,
-            cases,
-            directory: join(directory, 'bundle', `${mode}-${release}`),
-          },
-        ],
+        batches: [{ mode, release, cases, directory: bundle('') }],
+        disruptions: [{ mode, release, cases: disruptions, directory: bundle('-disruption') }],
       }
       signal.throwIfAborted()
       const reporter = new RunReporter({
@@ -110,9 +110,16 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
         phase: (phase) => stages.part(phase.name, phase.milliseconds),
         text: (output) => view.text(output),
       })
-      problems.push(...(await runSuites(context, reporter, signal)))
-      signal.throwIfAborted()
-      stage('suites')
+      if (cases.length > 0) {
+        problems.push(...(await runSuite('redirection', context, reporter, signal)))
+        signal.throwIfAborted()
+        stage('suites')
+      }
+      if (disruptions.length > 0) {
+        problems.push(...(await runSuite('disruption', context, reporter, signal)))
+        signal.throwIfAborted()
+        stage('disruptions')
+      }
     }
   } catch (error) {
     problems.push(signal.aborted ? 'the run was interrupted' : inWords(error))
@@ -159,7 +166,13 @@ async function judged(
 /** Of a run that left nothing to judge. */
 const noResults = (name: string, o: RunOptions): Results =>
   resultsOf(
-    { run: name, provider: o.provider, release: o.cases[0]?.release ?? 'today', startedAt: new Date().toISOString(), notes: [] },
+    {
+      run: name,
+      provider: o.provider,
+      release: [...o.cases, ...o.disruptions][0]?.release ?? 'today',
+      startedAt: new Date().toISOString(),
+      notes: [],
+    },
     [],
   )
 

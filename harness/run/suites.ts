@@ -7,12 +7,18 @@ import type { RunReporter } from './reporter.ts'
 const root = resolve(import.meta.dirname, '../..')
 
 /**
- * Runs the suites over a cluster that stands: vitest schedules them, one worker, in order; our reporter tells of them.
+ * Runs a suite over a cluster that stands: vitest schedules them, one worker, in order; our reporter tells of them.
  * Failed claims are not errors here: the verdicts are in the bundles.
+ * @param suite which of them: the name of a spec
  * @param signal ends them early: what is being done is done to its end, what was to come is left out
  * @returns problems that are not a case's own, in words
  */
-export async function runSuites(context: RunContext, reporter: RunReporter, signal: AbortSignal): Promise<string[]> {
+export async function runSuite(
+  suite: 'redirection' | 'disruption',
+  context: RunContext,
+  reporter: RunReporter,
+  signal: AbortSignal,
+): Promise<string[]> {
   const ends = ['SIGINT', 'SIGTERM'] as const
   const listeners = ends.map((end) => process.listeners(end))
   const vitest = await createVitest(
@@ -20,7 +26,7 @@ export async function runSuites(context: RunContext, reporter: RunReporter, sign
       root,
       config: false,
       watch: false,
-      include: [join('suites', '**/*.spec.ts')],
+      include: [join('suites', `${suite}.spec.ts`)],
       pool: 'threads',
       maxWorkers: 1,
       isolate: false,

@@ -94,7 +94,10 @@ test('a running pod is enrolled by label and let go again, without touching it',
   expect(z.received.at(-1)).toMatchObject({ message: { add: { uid } }, netns: netnsOf(node.pod) })
   expect(await ipset()).toContain('10.244.1.118')
   label()
+  // It says so before anything is taken away.
   await annotated()
+  expect(await rules()).toBeGreaterThan(10)
+  await z.until((r) => r.some(({ message }) => 'del' in message))
   expect(z.received.at(-1)!.message).toEqual({ del: { uid } })
   expect(await rules()).toBe(0)
   expect(await ipset()).not.toContain('10.244.1.118')

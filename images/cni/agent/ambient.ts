@@ -20,6 +20,8 @@ const hostTryMs = 2000
 /** An ADD event may be ahead of the watch: so many looks, so far apart. */
 const podTries = 10
 const podTryMs = 10
+/** Every proxy hears of a change within the first, and answers that are on their way come within the second. */
+const leavingTimes = { peersMs: 2000, inFlightMs: 1000 }
 /** How long an ADD waits for an agent that is just starting; the plugin gives up after 5 s. */
 const startWaitMs = 4000
 
@@ -70,6 +72,7 @@ export class Ambient {
       openNamespace: (path) => openNamespace(`${config.hostRoot}${path}`, config.hostProc),
       annotate: (pod, state) => api.annotate(pod, state),
       rules: this.#rules,
+      leaving: leavingTimes,
       log,
     })
     this.#plugin = new PluginServer({

@@ -65,7 +65,9 @@ beforeEach(() => {
     setupHost: () => step('setup'),
     teardownHost: () => step('teardown'),
     addPod: (pod) => step(`capture ${pod.uid}`),
+    addRunningPod: (pod) => step(`capture ${pod.uid}`),
     podServed: (pod) => step(`served ${pod.uid} ${ips(pod)}`),
+    stopCapture: (pod) => step(`uncapture ${pod.uid}`),
     removePod: (pod, alive) => step(`${alive ? 'free' : 'forget'} ${pod.uid}`),
     isMarked: async () => marked,
     reconcilePod: async (pod) => {
@@ -84,6 +86,7 @@ beforeEach(() => {
     },
     openNamespace: () => namespace(),
     annotate: (pod, state) => step(`annotate ${pod.uid} ${state}`),
+    leaving: { peersMs: 0, inFlightMs: 0 },
     rules: { selectors: defaultSelectors, excludeNamespaces: ['kube-system'], systemNamespace: 'istio-system' },
     log,
   })
@@ -105,9 +108,9 @@ const pod = (more: Partial<Pod> = {}): Pod => ({
   ...more,
 })
 const enabled = { [redirectionAnnotation]: 'enabled' }
-const enrolment = ['capture a', 'add a', 'served a 10.0.0.1', 'annotate a enabled']
+const enrolment = ['add a', 'capture a', 'served a 10.0.0.1', 'annotate a enabled']
 
-test('a running pod: found, captured, told to the proxy, let be probed, annotated; later events do nothing more', async () => {
+test('a running pod: found, told to the proxy, captured, let be probed, annotated; later events do nothing more', async () => {
   await enroller.start()
   pods.putPod(pod())
   await done('annotate a enabled')
@@ -129,14 +132,15 @@ test('a pod that starts: by the runtime, before it has an address; the API comes
   expect(steps.slice(5)).toEqual(['served a 10.0.0.1'])
 })
 
-test('rules fail: nobody hears of the pod; at ADD the runtime is told, for a running pod it is tried until it works', async () => {
+test('rules fail: at ADD nobody hears of the pod and the runtime is told; for a running pod it is tried until it works, and nobody says that it is enrolled', async () => {
   await enroller.start()
   fail = (s) => s === 'capture a'
   await expect(enroller.addFromRuntime(pod(), event)).rejects.toThrow('no capture a')
   expect(enroller.workloads()).toEqual([])
+  expect(steps).not.toContain('add a')
   pods.putPod(pod())
   await done('capture a', 4)
-  expect(steps).not.toContain('add a')
+  expect(steps.filter((s) => s.startsWith('annotate'))).toEqual([])
   fail = () => false
   await done('annotate a enabled')
 })
@@ -152,6 +156,16 @@ test('the proxy fails: captured and pending, until it takes the pod', async () =
   await done('annotate a enabled')
 })
 
+test('the proxy fails for a running pod: captured and pending all the same', async () => {
+  await enroller.start()
+  fail = (s) => s === 'add a'
+  pods.putPod(pod())
+  await done('annotate a pending')
+  expect(steps.slice(1)).toEqual(['find a', 'add a', 'capture a', 'annotate a pending'])
+  fail = () => false
+  await done('annotate a enabled')
+})
+
 test('a proxy that comes gets waiting pods at once', async () => {
   await enroller.start()
   fail = (s) => s === 'add a'
@@ -162,15 +176,17 @@ test('a proxy that comes gets waiting pods at once', async () => {
   await done('annotate a enabled')
 })
 
-test('the label goes: set and rules first, then the proxy, then the annotation; what fails is taken up again', async () => {
+test('the label goes: the annotation first, then no new connections, then set and rules, then the proxy; what fails is taken up again', async () => {
   await enroller.start()
   pods.putPod(pod())
   await done('annotate a enabled')
   steps = []
-  fail = (s) => s === 'annotate a null' && steps.filter((x) => x === s).length < 2
+  fail = (s) => s === 'free a' && steps.filter((x) => x === s).length < 2
   pods.putPod(pod({ annotations: enabled, labels: { 'istio.io/dataplane-mode': 'none' } }))
-  await done('annotate a null', 2)
-  expect(steps.slice(0, 3)).toEqual(['free a', 'del a', 'annotate a null'])
+  await done('del a')
+  const leaving = ['annotate a null', 'uncapture a', 'free a']
+  expect(steps).toEqual([...leaving, ...leaving, 'del a'])
+  await idle()
   expect(enroller.workloads()).toEqual([])
 })
 
@@ -223,8 +239,8 @@ test('agent start, pod without process: keep for the proxy, and enrolled when it
 test('agent start: the label went while no agent was there', async () => {
   pods.putPod(pod({ annotations: enabled, labels: { 'istio.io/dataplane-mode': 'none' } }))
   await enroller.start()
-  await done('annotate a null')
-  expect(steps.slice(-3)).toEqual(['free a', 'del a', 'annotate a null'])
+  await done('del a')
+  expect(steps.slice(-4)).toEqual(['annotate a null', 'uncapture a', 'free a', 'del a'])
 })
 
 test.each([
@@ -265,7 +281,7 @@ test('no descriptor is left behind', async () => {
     await enroller.addFromRuntime(pod(), event)
     pods.putPod(pod({ annotations: enabled }))
     pods.putPod(pod({ annotations: enabled, labels: { 'istio.io/dataplane-mode': 'none' } }))
-    await done('annotate a null', i + 1)
+    await done('del a', i + 1)
     await idle()
     fail = (s) => s === 'capture a'
     await enroller.addFromRuntime(pod(), event).catch(() => {})

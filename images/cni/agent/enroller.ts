@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Log, RedirectedPod, Redirection } from '../redirect/redirection.ts'
 import { isEligible, isZtunnel, type Rules } from '../shared/eligibility.ts'
 import type { AddEvent } from '../shared/event.ts'
@@ -20,6 +21,8 @@ export interface EnrollerParts {
   readonly openNamespace: (path: string) => Namespace
   readonly annotate: (pod: Pod, state: RedirectionState) => Promise<void>
   readonly rules: Rules
+  /** A running pod that leaves stays captured for so long after it has said so, and then so long for what is in flight. Milliseconds. */
+  readonly leaving: { readonly peersMs: number; readonly inFlightMs: number }
   readonly log: Log
 }
 
@@ -38,7 +41,7 @@ interface Entry {
 
 /**
  * Brings pods into the mesh and out of it. For one pod everything happens one after the other, whether the container runtime or
- * the API asked for it; different pods go side by side. In: rules, then proxy, then the node's sets, then the annotation.
+ * the API asked for it; different pods go side by side. In: rules and proxy, then the node's sets, then the annotation; out: the annotation, then the rest.
  */
 export class Enroller {
   readonly #parts: EnrollerParts
@@ -123,7 +126,7 @@ export class Enroller {
       const former = this.#entries.get(pod.uid)?.namespace
       this.#entries.set(pod.uid, entry)
       if (former) closeNamespace(former)
-      await this.#serve(entry, namespace)
+      await this.#serve(entry, namespace, this.#parts.proxies.add({ ...workload(entry), netns: namespace.fd }))
     })
   }
 
@@ -168,16 +171,19 @@ export class Enroller {
     if (!namespace) throw new Error('no process of the pod found on this node')
     const entry = this.#entry(pod)
     entry.namespace = namespace
+    // The proxy first: its listeners stand when the first connection is turned to them. If it refuses, the pod is captured all the same, and waits for it.
+    const served = this.#parts.proxies.add({ ...workload(entry), netns: namespace.fd })
+    await served.catch(() => {})
     // The entry stays when this fails: it is tried again, what is captured stays captured.
-    await this.#parts.redirection.addPod(captured(entry, namespace))
-    await this.#serve(entry, namespace)
+    await this.#parts.redirection.addRunningPod(captured(entry, namespace))
+    await this.#serve(entry, namespace, served)
   }
 
-  /** The second half of enrolment, the pod's traffic being captured already. */
-  async #serve(entry: Entry, namespace: Namespace): Promise<void> {
-    const { proxies, annotate, redirection, log } = this.#parts
+  /** The second half of enrolment, the pod's traffic being captured already. @param served the proxy has been asked to take it */
+  async #serve(entry: Entry, namespace: Namespace, served: Promise<void>): Promise<void> {
+    const { annotate, redirection, log } = this.#parts
     try {
-      await proxies.add({ ...workload(entry), netns: namespace.fd })
+      await served
     } catch (error) {
       if (entry.pod.annotations[redirectionAnnotation] !== 'pending')
         await annotate(entry.pod, 'pending').catch((e: Error) => log.error(`failed to annotate pod: ${e.message}`, about(entry.pod)))
@@ -196,14 +202,22 @@ export class Enroller {
     if (entry) entry.namespace = namespace
     if (!namespace && pod.ips.length > 0 && !pod.hostNetwork)
       throw new Error('no process of the pod found on this node, its rules cannot be removed')
+    // First: who reads it must not count on what is about to go, and its peers have time to hear that it is no tunnel's end any more.
+    await annotate(pod, null)
+    const { peersMs, inFlightMs } = this.#parts.leaving
+    const leaver = describe(entry ?? newEntry(pod))
     try {
-      await redirection.removePod({ ...describe(entry ?? newEntry(pod)), ...(namespace ? { netns: namespace.fd } : {}) }, true)
+      if (namespace && entry?.served) {
+        await delay(peersMs)
+        await redirection.stopCapture({ ...leaver, netns: namespace.fd })
+        await delay(inFlightMs)
+      }
+      await redirection.removePod({ ...leaver, ...(namespace ? { netns: namespace.fd } : {}) }, true)
       await proxies.remove(pod.uid)
       this.#entries.delete(pod.uid)
     } finally {
       if (namespace && !this.#entries.has(pod.uid)) closeNamespace(namespace)
     }
-    await annotate(pod, null)
     log.debug('pod has left the mesh', about(pod))
   }
 

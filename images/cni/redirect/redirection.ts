@@ -20,10 +20,14 @@ export interface Redirection {
   setupHost(): Promise<void>
   /** Node-wide state away, at uninstall. Pods keep their own. */
   teardownHost(): Promise<void>
-  /** Captures a pod's traffic; done before the proxy hears of the pod. */
+  /** Captures the traffic of a pod that starts, before the proxy hears of it. */
   addPod(pod: RedirectedPod): Promise<void>
+  /** Captures the traffic of a pod that runs already, after the proxy has heard of it. What is in flight may end; a connection that goes on longer is cut, so that none is left in plaintext. */
+  addRunningPod(pod: RedirectedPod): Promise<void>
   /** The proxy has taken the pod: what the node grants only to served pods. Called again when the pod's addresses change. */
   podServed(pod: RedirectedPod): Promise<void>
+  /** New connections of the pod are not captured any more; those that are go on. For a pod that runs on. */
+  stopCapture(pod: RedirectedPod): Promise<void>
   /** Lets the pod go. `alive`: it runs on and must be reachable without the proxy; otherwise its namespace is left to vanish. */
   removePod(pod: Omit<RedirectedPod, 'netns'> & { readonly netns?: number }, alive: boolean): Promise<void>
   /** Is anything of the redirection in this namespace, whole or half made? @param netns open descriptor */

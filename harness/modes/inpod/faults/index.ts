@@ -1,6 +1,7 @@
 import type { Fault } from '../../fault.ts'
 import { sealed } from './cases.ts'
 import { controlPlaneFaults } from './control-plane.ts'
+import { disruptionFaults } from './disruption.ts'
 import { identityFaults } from './identity.ts'
 import { nodeFaults } from './node.ts'
 import { laterProtocolFaults, protocolFaults, redirectUdp } from './protocols.ts'
@@ -26,6 +27,7 @@ export const faults: Readonly<Record<string, readonly Fault[]>> = {
     ...controlPlaneFaults,
     ...protocolFaults({ redirectUdp, overLo: 5 }),
     ...laterProtocolFaults,
+    ...disruptionFaults,
   ],
   '1.21': [
     ...ruleFaults({ answers: 3, overLo: 4, redirect: 5 }),

@@ -8,15 +8,38 @@ const NLM_F_REQUEST = 1
 const NLM_F_ACK = 4
 const NLMSG_ERROR = 2
 const HEADER = 16 // struct nlmsghdr
+const CTA_STATUS = 3
+const CTA_MARK = 8
+const CTA_MARK_MASK = 21
+const CTA_STATUS_MASK = 26
+const IPS_DST_NAT = 0x20
+/** Neither translated nor marked. */
+const untranslated = [
+  [CTA_STATUS, 0],
+  [CTA_STATUS_MASK, IPS_DST_NAT],
+  [CTA_MARK, 0],
+  [CTA_MARK_MASK, 0xfff],
+] as const
+
+/** struct nlattr with a 32-bit value in network order. */
+function attribute(type: number, value: number): Buffer {
+  const bytes = Buffer.alloc(8)
+  bytes.writeUInt16LE(bytes.length, 0)
+  bytes.writeUInt16LE(type, 2)
+  bytes.writeUInt32BE(value, 4)
+  return bytes
+}
 
 /**
  * Forgets every tracked connection of a namespace (both families). The next packet of a connection that began before the rules then meets them
  * as a new one does. Without it, a connection that conntrack knew before goes on around the proxy.
  * @param netns open descriptor
+ * @param untranslatedOnly keep connections that come to the proxy (their destination is translated) and those that it marked; kernels before 5.10 forget all the same
  */
-export function flushConntrack(netns: number): void {
+export function flushConntrack(netns: number, untranslatedOnly = false): void {
   // nlmsghdr and nfgenmsg (family AF_UNSPEC, version 0); a delete without attributes is a flush (nfnetlink_conntrack).
-  const message = Buffer.alloc(HEADER + 4)
+  const filter = untranslatedOnly ? Buffer.concat(untranslated.map(([type, value]) => attribute(type, value))) : Buffer.alloc(0)
+  const message = Buffer.concat([Buffer.alloc(HEADER + 4), filter])
   message.writeUInt32LE(message.length, 0)
   message.writeUInt16LE((NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_DELETE, 4)
   message.writeUInt16LE(NLM_F_REQUEST | NLM_F_ACK, 6)

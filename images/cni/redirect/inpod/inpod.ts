@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import { inNetns } from '../../../lib/netns.ts'
 import { settle } from '../command.ts'
 import type { RedirectedPod, Redirection, RedirectionOptions } from '../redirection.ts'
@@ -9,10 +10,15 @@ import { ProbeSets } from './probe-sets.ts'
 import { type InpodRelease, inpodReleases } from './releases.ts'
 import { addRoutes, hasRule, removeRoutes } from './routes.ts'
 import { hostRules, isHostChain, isPodChain, type PodRuleOptions, type Rule } from './rules.ts'
+import { compare } from './ruleset.ts'
 
 export interface InpodOptions extends RedirectionOptions {
   readonly release: InpodRelease
 }
+
+/** For connections in flight: so long until each has sent a packet that is tracked, and then so long to end. Milliseconds. */
+const trackedMs = 500
+const inFlightMs = 1000
 
 /** In-pod mode: rules and policy routing inside each pod; on the node only what lets the kubelet's probes through. */
 export class InpodRedirection implements Redirection {
@@ -45,12 +51,29 @@ export class InpodRedirection implements Redirection {
     await this.#capture(pod)
   }
 
+  /** First the rules that only make the kernel track: a connection that it knows is left alone by those that translate. When what was in flight has ended, it forgets all, and whatever still goes on is cut. */
+  async addRunningPod(pod: RedirectedPod): Promise<void> {
+    const gently = this.#options.release.tracksFirst
+    if (gently) {
+      await this.#track(pod)
+      await delay(trackedMs)
+    }
+    await this.#capture(pod, false)
+    if (gently) await delay(inFlightMs)
+    flushConntrack(pod.netns, gently)
+  }
+
   reconcilePod(pod: RedirectedPod): Promise<'intact' | 'repaired'> {
     return this.#capture(pod)
   }
 
   async podServed(pod: RedirectedPod): Promise<void> {
     await this.#sets.assign(pod.uid, pod.ips)
+  }
+
+  async stopCapture({ netns }: RedirectedPod): Promise<void> {
+    // The chains stay: without a rule that needs it the kernel would stop tracking, and cut what is being translated.
+    await settle((await this.#usable()).map((tables) => tables.unhook(netns, 'nat', isPodChain)))
   }
 
   async removePod(pod: Omit<RedirectedPod, 'netns'> & { readonly netns?: number }, alive: boolean): Promise<void> {
@@ -73,31 +96,49 @@ export class InpodRedirection implements Redirection {
   }
 
   /** Route, rule, rules: the order of upstream. Nothing is taken away before its replacement is there. */
-  async #capture(pod: RedirectedPod): Promise<'intact' | 'repaired'> {
+  async #capture(pod: RedirectedPod, flush = true): Promise<'intact' | 'repaired'> {
     const usable = await this.#usable()
     const uncaptured = pod.ips.find((ip) => ip.includes(':'))
     if (uncaptured && this.#noIpv6)
       throw new Error(
         `pod ${pod.namespace}/${pod.name} has the address ${uncaptured}, but IPv6 cannot be captured on this node: ${this.#noIpv6}`,
       )
-    const { release } = this.#options
-    const settings = this.#settings(pod)
-    const captured = (tables: Iptables) => release.families.includes(tables.family)
-    const wanted = (tables: Iptables): Rule[] =>
-      captured(tables) ? release.podRules({ ...settings, family: tables.family, probeAddress: this.#probeAddress(tables.family) }) : []
+    const captured = (tables: Iptables) => this.#options.release.families.includes(tables.family)
+    const wanted = (tables: Iptables) => this.#wanted(pod, tables)
     const routes = routed(pod.netns, usable.filter(captured))
     const reading = settle(usable.map((tables) => tables.read(pod.netns)))
     const routing = settle(routes.map((family) => addRoutes(pod.netns, family)))
     await settle<unknown>([reading, routing])
     const saved = await reading
     const before = await settle(usable.map((tables, i) => tables.ensure(pod.netns, saved[i]!, wanted(tables), isPodChain)))
-    if (before.some((d) => d.missing.length > 0)) flushConntrack(pod.netns)
+    if (flush && before.some((d) => d.missing.length > 0)) flushConntrack(pod.netns)
     if (before.every((d) => d.equal)) return 'intact'
     // What another release captured and this one does not.
     const former = usable.filter((tables, i) => !captured(tables) && before[i]!.residue)
     await settle(routed(pod.netns, former).map((family) => removeRoutes(pod.netns, family)))
     if (before.every((d) => !d.residue)) this.#options.log.debug('Clean-state detected, new iptables are needed', { uid: pod.uid })
     return 'repaired'
+  }
+
+  async #track(pod: RedirectedPod): Promise<void> {
+    for (const tables of await this.#usable()) {
+      const saved = await tables.read(pod.netns)
+      // What an earlier try left captures already: it stays.
+      if (compare(saved, [], isPodChain).residue) continue
+      await tables.ensure(
+        pod.netns,
+        saved,
+        this.#wanted(pod, tables).filter((rule) => rule.table === 'mangle'),
+        isPodChain,
+      )
+    }
+  }
+
+  #wanted(pod: RedirectedPod, { family }: Iptables): Rule[] {
+    const { release } = this.#options
+    return release.families.includes(family)
+      ? release.podRules({ ...this.#settings(pod), family, probeAddress: this.#probeAddress(family) })
+      : []
   }
 
   #settings(pod: RedirectedPod): PodSettings {

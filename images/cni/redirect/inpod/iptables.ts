@@ -1,7 +1,7 @@
 import { CommandError, type Netns, netnsPath, tryIn } from '../command.ts'
 import type { Family } from './constants.ts'
 import type { Rule } from './rules.ts'
-import { compare, type Difference, type Owns, parseSave, removeText, replaceText, type Saved } from './ruleset.ts'
+import { compare, type Difference, type Owns, parseSave, removeText, replaceText, type Saved, unhookText } from './ruleset.ts'
 
 export type Backend = 'nft' | 'legacy'
 
@@ -54,6 +54,12 @@ export class Iptables {
   /** Takes everything owned away; what is not there any more is no error. */
   async clear(netns: Netns, owns: Owns): Promise<void> {
     const text = removeText(await this.read(netns), owns)
+    if (text !== '') await this.#restore(netns, text)
+  }
+
+  /** Takes the jumps into owned chains away, in one table; the chains stay. */
+  async unhook(netns: Netns, table: string, owns: Owns): Promise<void> {
+    const text = unhookText(await this.read(netns), table, owns)
     if (text !== '') await this.#restore(netns, text)
   }
 

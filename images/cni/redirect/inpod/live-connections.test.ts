@@ -45,7 +45,8 @@ async function serve(at: TestNamespace, address: string, port: number, options: 
 async function talk(from: TestNamespace, to: string): Promise<(text: string) => Promise<string | undefined>> {
   const socket = new Socket({ fd: socketInNetns(from.fd, AF_INET, SOCK_STREAM) })
   open.push(socket)
-  await new Promise<void>((resolve) => socket.connect(8080, to, resolve))
+  await new Promise<void>((resolve, reject) => socket.once('error', reject).connect(8080, to, resolve))
+  socket.removeAllListeners('error')
   socket.setEncoding('utf8')
   return (text) =>
     new Promise((resolve) => {
@@ -73,6 +74,49 @@ test.for([
     expect(await say('after')).toBe(expected)
   },
 )
+
+test.for([
+  ['outbound', 'today', 'ECONNRESET'],
+  ['outbound', '1.21', 'ECONNRESET'],
+  ['inbound', 'today', 'ECONNRESET'],
+  ['inbound', '1.21', 'nothing'],
+] as const)(
+  'the same of a pod that runs already, %s, release %s: when it is done, %s; today what is in flight meanwhile comes to its end',
+  async ([direction, release, expected]) => {
+    const [client, server, address] = direction === 'outbound' ? [pod, node, nodeIp] : [node, pod, podIp]
+    await serve(server, address, 8080)
+    const say = await talk(client, address)
+    expect(await say('before')).toBe('before')
+    const capturing = redirectionOf(release).addRunningPod(about())
+    if (release === 'today') expect(await say('in flight')).toBe('in flight')
+    await capturing
+    expect(await say('after')).toBe(expected)
+  },
+)
+
+test('a pod that runs already: a connection that is captured meanwhile goes on', async () => {
+  await serve(pod, '0.0.0.0', 15001, { mark: 0x539 })
+  const capturing = redirectionOf('today').addRunningPod(about())
+  let say: Awaited<ReturnType<typeof talk>> | undefined
+  // Nobody listens at the node: it answers from the moment of capture on.
+  while (!say) say = await talk(pod, nodeIp).catch(() => undefined)
+  expect(await say('captured')).toBe('captured')
+  await capturing
+  expect(await say('still')).toBe('still')
+})
+
+test('a pod that leaves: new connections are not captured any more, and what is translated goes on', async () => {
+  const redirection = redirectionOf('today')
+  await redirection.addPod(about())
+  // In the proxy's place, with its mark: what is turned to it is echoed.
+  await serve(pod, '0.0.0.0', 15001, { mark: 0x539 })
+  const translated = await talk(pod, nodeIp)
+  expect(await translated('captured')).toBe('captured')
+  await redirection.stopCapture(about())
+  expect(await translated('still')).toBe('still')
+  // Nobody listens there: without capture it is refused.
+  await expect(pod.run('timeout', '2', 'bash', '-c', `echo > /dev/tcp/${nodeIp}/8080`)).rejects.toThrow(/refused/)
+})
 
 test('a captured inbound connection goes on when its pod leaves, release 1.21: its addresses were never translated', async () => {
   const redirection = redirectionOf('1.21')

@@ -9,6 +9,8 @@ export interface InpodRelease extends AgentRelease {
   /** Address families that are captured. */
   readonly families: readonly Family[]
   readonly podRules: (options: PodRuleOptions) => Rule[]
+  /** Its rules in `mangle` capture nothing, and make the kernel track connections: they can stand before those that capture. */
+  readonly tracksFirst: boolean
   /** Names of the node's sets of enrolled pods' addresses. */
   readonly probeSets: Readonly<Partial<Record<Family, string>>>
   /** The node's jump stands before all others', else behind them. */
@@ -22,6 +24,7 @@ export const inpodReleases = {
   today: {
     families: ['v4', 'v6'],
     podRules: redirectRules,
+    tracksFirst: true,
     probeSets: { v4: 'istio-inpod-probes-v4', v6: 'istio-inpod-probes-v6' },
     hostJumpFirst: true,
     podSettings: true,
@@ -30,6 +33,7 @@ export const inpodReleases = {
   '1.21': {
     families: ['v4'],
     podRules: tproxyRules,
+    tracksFirst: false,
     probeSets: { v4: 'istio-inpod-probes' },
     hostJumpFirst: false,
     podSettings: false,

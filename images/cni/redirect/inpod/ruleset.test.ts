@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { redirectRules } from './redirect-rules.ts'
 import { hostRules, isHostChain, isPodChain } from './rules.ts'
-import { canonical, compare, parseSave, removeText, replaceText } from './ruleset.ts'
+import { canonical, compare, parseSave, removeText, replaceText, unhookText } from './ruleset.ts'
 
 const golden = (name: string) => readFileSync(new URL(`../../fixtures/inpod/${name}`, import.meta.url), 'utf8')
 const options = { dnsCapture: true, bypassInbound: false, rerouteInterfaces: [] }
@@ -83,6 +83,13 @@ test('removal takes jumps, then contents, then chains; nothing to remove is no t
     '*raw\n-D PREROUTING -j ISTIO_PRERT\n-D OUTPUT -j ISTIO_OUTPUT\n-F ISTIO_OUTPUT\n-F ISTIO_PRERT\n-X ISTIO_OUTPUT\n-X ISTIO_PRERT\nCOMMIT\n',
   )
   expect(removeText(parseSave(''), isPodChain)).toBe('')
+})
+
+test('capture stops by the jumps of one table; no jumps there is no text', () => {
+  const saved = parseSave(golden('pod-iptables-save.txt'))
+  expect(unhookText(saved, 'nat', isPodChain)).toBe('*nat\n-D PREROUTING -j ISTIO_PRERT\n-D OUTPUT -j ISTIO_OUTPUT\nCOMMIT\n')
+  expect(unhookText(saved, 'filter', isPodChain)).toBe('')
+  expect(unhookText(parseSave(''), 'nat', isPodChain)).toBe('')
 })
 
 test.each([['-A X -j Y\n'], ['*nat\nnonsense\n'], ['*nat\n-A UNKNOWN -j X\n']])(

@@ -112,6 +112,12 @@ export function removeText(saved: Saved, owns: Owns): string {
   return replaceText(saved, [], owns)
 }
 
+/** Input for `iptables-restore --noflush` that takes away the jumps into owned chains of one table. Empty when there are none. */
+export function unhookText(saved: Saved, table: string, owns: Owns): string {
+  const jumps = removeJumps(saved.get(table) ?? new Map(), owns)
+  return jumps.length > 0 ? block(table, jumps) : ''
+}
+
 function removeJumps(chains: ReadonlyMap<string, readonly string[]>, owns: Owns): string[] {
   return [...chains].flatMap(([chain, rules]) =>
     owns(chain) ? [] : rules.filter((r) => jumpsInto(r, owns)).map((r) => `-D ${chain} ${r}`),

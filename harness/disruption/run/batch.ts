@@ -1,0 +1,214 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { attachCluster } from '../../../clusters/attach.ts'
+import type { ClusterHandle } from '../../../clusters/cluster.ts'
+import { meshNamespace } from '../../../clusters/manifests/names.ts'
+import { httpPort } from '../../../images/lib/app-protocol.ts'
+import { CollectorSession } from '../../evidence/session.ts'
+import type { TopologyRecord } from '../../evidence/topology-record.ts'
+import { BundleWriter } from '../../run/bundle-write.ts'
+import type { Environment } from '../../run/environment.ts'
+import { endsOf, type LoadPairs, pairsOf } from '../bind.ts'
+import { disruptionsFolder } from '../bundle.ts'
+import type { Disruption } from '../cells.ts'
+import type { DisruptionPlace, DisruptionRecord } from '../expectation.ts'
+import { mayBeLost, outcomeOf } from '../outcomes.ts'
+import { Actions, replacedBy } from './actions.ts'
+import { type LoadPod, type LoadShape, makeLoad } from './load-run.ts'
+import { Progress } from './progress.ts'
+import { Timeline } from './timeline.ts'
+
+export interface DisruptionBatchOptions {
+  readonly run: string
+  readonly cluster: ClusterHandle
+  readonly topology: TopologyRecord
+  readonly topologyGiven?: string | undefined
+  readonly mode: string
+  readonly release: string
+  readonly environment: Environment
+  readonly disruptions: readonly Disruption[]
+  /** The bundle's directory, new. */
+  readonly directory: string
+}
+
+/** Forty requests a second (upstream's own test of a restart makes 25), until at least 500 are made. */
+const newConnections: LoadShape = { connections: 'new', everyMs: 25, atOnce: 200, least: 500, timeoutMs: 5000 }
+/** Long enough that no answer is no accident; short enough to wait for. */
+const establishedConnections: LoadShape = { connections: 3, everyMs: 40, atOnce: 10, least: 1, timeoutMs: 8000 }
+const control: LoadShape = { ...newConnections, least: 100 }
+const controls = { quiet: 'control/quiet', closed: 'control/closed', plain: 'control/plain' } as const
+/** A pod that leaves is let go some seconds after it has said so: its connections are used for longer than that, and its label stays off for longer. In requests. */
+const afterwards = 150
+const labelOff = 200
+/** How long the closed server of the negative control stays so, in requests that have failed. */
+const failures = 5
+
+/** The disruptions of one mode and release on a cluster that stands, with a bundle of their own: expectations first, then evidence as it comes. */
+export class DisruptionBatch {
+  readonly #o: DisruptionBatchOptions
+  readonly #writer: BundleWriter
+  readonly #manifest: Parameters<BundleWriter['manifest']>[0]
+  readonly #sessions = new Map<string, CollectorSession>()
+  readonly #progress = new Progress()
+  readonly #timeline: Timeline
+  readonly #actions: Actions
+  readonly #pairs: LoadPairs | string
+
+  constructor(options: DisruptionBatchOptions) {
+    const { directory, cluster, topology } = options
+    this.#o = options
+    this.#writer = new BundleWriter(directory)
+    this.#manifest = {
+      schema: 1,
+      run: options.run,
+      provider: cluster.provider,
+      mode: options.mode,
+      release: options.release,
+      ...(options.topologyGiven === undefined ? {} : { topology: options.topologyGiven }),
+      startedAt: new Date().toISOString(),
+      environment: options.environment,
+    }
+    this.#writer.manifest(this.#manifest)
+    this.#writer.topology(topology)
+    this.#timeline = new Timeline(directory, cluster.kubeconfig)
+    this.#actions = new Actions(cluster, this.#timeline)
+    this.#pairs = pairsOf(topology)
+    this.#expect()
+  }
+
+  #expect(): void {
+    mkdirSync(join(this.#o.directory, disruptionsFolder), { recursive: true })
+    for (const [index, c] of this.#o.disruptions.entries()) {
+      const record =
+        typeof this.#pairs === 'string' ? { index, case: c, unsupported: this.#pairs } : this.#expectation(index, c, this.#pairs)
+      const file = join(this.#o.directory, disruptionsFolder, `${c.id.replaceAll('/', '.')}.json`)
+      writeFileSync(file, `${JSON.stringify(record, null, 1)}\n`)
+    }
+  }
+
+  #expectation(index: number, c: Disruption, pairs: LoadPairs): DisruptionRecord {
+    const { client, server } = endsOf(c, pairs)
+    const outcome = outcomeOf(c)
+    const replaced = replacedBy[c.disturbance]
+    return {
+      index,
+      case: { ...c },
+      client: placeOf(client),
+      server: placeOf(server),
+      load: c.id,
+      controls,
+      least: outcome ? 1 : newConnections.least,
+      ...(outcome ? { outcome } : { mayBeLost: mayBeLost(c) }),
+      facts: outcome ? 'inpod-mode 1.7' : 'inpod-mode 2.6',
+      ...(replaced
+        ? { replaced: { name: replaced.name, nodes: replaced.everyNode ? this.#o.topology.proxies.map((p) => p.node) : [] } }
+        : {}),
+    }
+  }
+
+  /** Opens the evidence streams and makes the loads that tell whether the others can be believed. */
+  async open(): Promise<void> {
+    const { cluster, topology, directory } = this.#o
+    if (typeof this.#pairs === 'string') return
+    for (const node of attachCluster(cluster).nodes)
+      this.#sessions.set(node.name, new CollectorSession(node, directory, this.#progress.listener))
+    const uids = new Set(Object.values(this.#pairs).map((p: LoadPod) => p.uid))
+    const pods = topology.pods.filter((p) => uids.has(p.uid))
+    await this.#all((session, node) =>
+      session.watch(pods.filter((p) => p.node === node).map(({ name, namespace, uid }) => ({ name, namespace, uid }))),
+    )
+    await this.#timeline.start([...new Set([meshNamespace, ...pods.map((p) => p.namespace)])])
+    const { meshClient, meshServer, plainClient, plainServer } = this.#pairs
+    await this.#load(controls.quiet, meshClient, meshServer, control, async () => {})
+    await this.#load(controls.plain, plainClient, plainServer, control, async () => {})
+    await this.#load(controls.closed, meshClient, meshServer, control, () => this.#closed(meshServer))
+  }
+
+  /** The negative control: the server's port closed until some requests have failed. */
+  #closed(server: LoadPod): Promise<void> {
+    return this.#noted(controls.closed, async () => {
+      const tell = (action: 'close' | 'open') =>
+        this.#sessions.get(server.node)!.server({ id: `${action} ${server.uid}`, action, port: httpPort }, { uid: server.uid })
+      const failed = () => this.#progress.answers(controls.closed).filter((a) => !a.ok).length
+      const before = failed()
+      await tell('close')
+      try {
+        await this.#progress.until(() => failed() >= before + failures, newConnections.timeoutMs)
+      } finally {
+        await tell('open')
+      }
+    })
+  }
+
+  /** Makes the load of a disruption, and disturbs the mesh while it runs. */
+  async make(c: Disruption): Promise<void> {
+    if (typeof this.#pairs === 'string') return
+    const { client, server } = endsOf(c, this.#pairs)
+    const subject = c.subject === 'client' ? client : server
+    if (c.connections === 'new')
+      return this.#load(c.id, client, server, newConnections, () => this.#noted(c.id, () => this.#disturb(c, subject)))
+    if (c.disturbance === 'enrolment') await this.#actions.leave(subject)
+    else await this.#actions.enrol(subject)
+    await this.#established(c, client, server, subject)
+    await this.#actions.enrol(subject)
+  }
+
+  async #established(c: Disruption, client: LoadPod, server: LoadPod, subject: LoadPod): Promise<void> {
+    let done = 0
+    const enough = () => this.#progress.answers(c.id).length >= done + afterwards
+    await this.#load(
+      c.id,
+      client,
+      server,
+      establishedConnections,
+      async () => {
+        await this.#noted(c.id, () => this.#disturb(c, subject))
+        done = this.#progress.answers(c.id).length
+      },
+      enough,
+    )
+  }
+
+  #load(
+    name: string,
+    client: LoadPod,
+    server: LoadPod,
+    shape: LoadShape,
+    during: () => Promise<void>,
+    enough?: () => boolean,
+  ): Promise<void> {
+    const parts = { sessions: this.#sessions, progress: this.#progress, timeline: this.#timeline }
+    return makeLoad(parts, name, client, server, httpPort, shape, during, enough)
+  }
+
+  async #noted(load: string, work: () => Promise<void>): Promise<void> {
+    this.#timeline.note('asked', load)
+    await work()
+    this.#timeline.note('done', load)
+  }
+
+  async #disturb(c: Disruption, subject: LoadPod): Promise<void> {
+    const replaced = replacedBy[c.disturbance]
+    if (replaced) return this.#actions.replace(replaced)
+    if (c.disturbance !== 'enrolment') await this.#actions.leave(subject)
+    if (c.disturbance === 'label-off-and-on') {
+      const off = this.#progress.answers(c.id).length + labelOff
+      await this.#progress.until(() => this.#progress.answers(c.id).length >= off, 60_000)
+    }
+    if (c.disturbance !== 'leaving') await this.#actions.enrol(subject)
+  }
+
+  /** Closes the streams. The bundle is whole when this returns. */
+  async close(): Promise<void> {
+    await this.#all((session) => session[Symbol.asyncDispose]())
+    this.#timeline[Symbol.dispose]()
+    this.#actions[Symbol.dispose]()
+    this.#writer.manifest({ ...this.#manifest, endedAt: new Date().toISOString() })
+  }
+
+  async #all(work: (session: CollectorSession, node: string) => Promise<unknown>): Promise<void> {
+    await Promise.all([...this.#sessions].map(([node, session]) => work(session, node)))
+  }
+}
+
+const placeOf = ({ node, netns, ip }: LoadPod): DisruptionPlace => ({ node, netns, ip })

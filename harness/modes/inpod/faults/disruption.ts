@@ -1,0 +1,70 @@
+import type { Edit, Fault, PatchSeed } from '../../fault.ts'
+import { edit, patched } from './seeds.ts'
+
+// What goes wrong only while the mesh changes: caught by a load, at one of its checks. Facts: inpod-mode 1.7, 2.6.
+const client = 'disruption/label-off-and-on/client'
+const rollout = 'disruption/ztunnel-rollout'
+const established = 'disruption/established/enrolment/outbound'
+
+const agent = (...edits: readonly Edit[]): PatchSeed => ({ kind: 'patch', image: 'cni', edits })
+const inAgent = (file: string, find: string, replace: string): Edit => ({ file: `cni/${file}`, find, replace })
+
+const capture = '    await this.#parts.redirection.addRunningPod(captured(entry, namespace))\n'
+const serve = '    const served = this.#parts.proxies.add({ ...workload(entry), netns: namespace.fd })\n    await served.catch(() => {})\n'
+
+export const disruptionFaults: readonly Fault[] = [
+  {
+    id: 'old-ztunnel-holds-on-to-its-ports',
+    title: 'a ztunnel that ends keeps taking connections for seconds, and drops them',
+    seed: patched(
+      edit(
+        'proxy.ts',
+        '    await closeGently(listeners)\n',
+        "    for (const listener of listeners) listener.on('connection', (socket) => socket.destroy())\n    await new Promise((resolve) => setTimeout(resolve, 2000))\n    await closeGently(listeners)\n",
+      ),
+    ),
+    cases: [rollout],
+    breaks: { case: rollout, hop: 'load/lost' },
+  },
+  {
+    id: 'captured-before-the-proxy-listens',
+    title: 'the agent turns connections of a running pod to ports where nobody listens yet',
+    seed: agent(inAgent('agent/enroller.ts', `${serve}`, ''), inAgent('agent/enroller.ts', capture, `${capture}${serve}`)),
+    cases: [client],
+    breaks: { case: client, hop: 'load/lost' },
+  },
+  {
+    id: 'called-enrolled-before-it-is-captured',
+    title: 'the agent annotates a running pod before its connections are captured',
+    seed: agent(inAgent('agent/enroller.ts', capture, `    await this.#parts.annotate(pod, 'enabled')\n${capture}`)),
+    cases: [client],
+    breaks: { case: client, hop: 'load/readable' },
+  },
+  {
+    id: 'let-go-before-it-says-so',
+    title: 'the agent takes the rules of a pod that leaves away first, and the annotation last',
+    seed: agent(
+      inAgent('agent/enroller.ts', '    await annotate(pod, null)\n    const { peersMs', '    const { peersMs'),
+      inAgent(
+        'agent/enroller.ts',
+        "    log.debug('pod has left the mesh'",
+        "    await annotate(pod, null)\n    log.debug('pod has left the mesh'",
+      ),
+    ),
+    cases: [client],
+    breaks: { case: client, hop: 'load/readable' },
+  },
+  {
+    id: 'connections-from-before-go-on',
+    title: 'the agent does not make the kernel forget the connections of a pod that it enrols',
+    seed: agent(
+      inAgent(
+        'redirect/inpod/inpod.ts',
+        '    if (gently) await delay(inFlightMs)\n    flushConntrack(pod.netns, gently)\n',
+        '    if (gently) await delay(inFlightMs)\n',
+      ),
+    ),
+    cases: [established],
+    breaks: { case: established, hop: 'load/established' },
+  },
+]

@@ -1,0 +1,39 @@
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { DisruptionBatch } from '../harness/disruption/run/batch.ts'
+import { judgeBundle } from '../harness/judge/bundle.ts'
+import type { CaseVerdict } from '../harness/judge/verdict.ts'
+import { tellPhase } from '../harness/run/tell.ts'
+import './take-its-path.ts'
+
+const { run, cluster, topology, topologyGiven, environment, disruptions } = inject('everyhop')
+
+describe.for(disruptions)('redirection mode $mode, release $release', ({ mode, release, cases, directory }) => {
+  const batch = new DisruptionBatch({ run, cluster, topology, topologyGiven, environment, mode, release, disruptions: cases, directory })
+  const verdicts = new Map<string, CaseVerdict>()
+
+  describe('under load', () => {
+    beforeAll(async () => {
+      await batch.open()
+      tellPhase('controls of loads')
+    })
+    afterAll(() => batch.close())
+
+    test.for([...cases])('$id', { timeout: 180_000 }, async (disruption) => {
+      await batch.make(disruption)
+      tellPhase(`disruption ${disruption.id}`)
+    })
+  })
+
+  describe('every request of a load is accounted for', () => {
+    beforeAll(() => {
+      for (const verdict of judgeBundle(directory).verdicts) verdicts.set(verdict.id, verdict)
+      tellPhase('loads judged')
+    })
+
+    test.for([...cases])('$id', ({ id }, { skip }) => {
+      const verdict = verdicts.get(id)
+      skip(verdict?.verdict === 'unsupported', verdict?.reason)
+      expect(verdict).toTakeItsPath()
+    })
+  })
+})
