@@ -18,7 +18,7 @@ export function path(c: BoundCase): Path {
   const release = releaseOf(c.case.release)
   const refused = c.case.policy === 'deny'
   const revoked = c.case.policy === 'revoked'
-  if (c.case.protocol === 'udp') return { legs: [udpUncaptured(c)], bindings: { client: { from: 'client' } }, outcome: 'served' }
+  if (c.case.protocol === 'udp') return { legs: [udpUncaptured(c, release)], bindings: { client: { from: 'client' } }, outcome: 'served' }
   switch (c.case.traffic) {
     case 'mesh-to-mesh':
       return {

@@ -29,6 +29,8 @@ export interface Questions {
 export interface Entry {
   /** The fact-sheet rows that they are written from. */
   readonly facts: string
+  /** The table whose PREROUTING takes what comes in. */
+  readonly table: 'nat' | 'mangle'
   /** HBONE: to ztunnel's listener on 15008. */
   readonly hbone: (c: BoundCase, tunnel: Flow) => Hops
   /** Plaintext: to ztunnel's listener on 15006, with what ztunnel tells of it. */

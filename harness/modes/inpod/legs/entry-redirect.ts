@@ -10,6 +10,7 @@ const redirectIn = {
 /** Release `today`: nat PREROUTING turns plaintext to 15006 (facts 1.2 nat ISTIO_PRERT, 1.6 REDIRECT); HBONE needs no rule. */
 export const redirectEntry: Entry = {
   facts: '1.2',
+  table: 'nat',
   hbone: (c, tunnel) => {
     const pod = netns(c.server)
     return [hop('is left to the HBONE listener', pod, trace(pod, 'syn', tunnel, 'nat PREROUTING', untouched, 0))]

@@ -19,6 +19,7 @@ const walk = 'mangle PREROUTING ISTIO_PRERT'
  */
 export const tproxyEntry: Entry = {
   facts: '1.1',
+  table: 'mangle',
   hbone: (c, tunnel) => {
     const pod = netns(c.server)
     return [
