@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { DisruptionBatch } from '../harness/disruption/run/batch.ts'
-import { judgeBundle } from '../harness/judge/bundle.ts'
-import type { CaseVerdict } from '../harness/judge/verdict.ts'
+import { askVerdicts, type SuiteVerdict } from '../harness/run/judging.ts'
 import { tellPhase } from '../harness/run/tell.ts'
 import './take-its-path.ts'
 
@@ -9,7 +8,7 @@ const { run, cluster, topology, topologyGiven, environment, disruptions } = inje
 
 describe.for(disruptions)('redirection mode $mode, release $release', ({ mode, release, cases, directory }) => {
   const batch = new DisruptionBatch({ run, cluster, topology, topologyGiven, environment, mode, release, disruptions: cases, directory })
-  const verdicts = new Map<string, CaseVerdict>()
+  const verdicts = new Map<string, SuiteVerdict>()
 
   describe('under load', () => {
     beforeAll(async () => {
@@ -25,8 +24,8 @@ describe.for(disruptions)('redirection mode $mode, release $release', ({ mode, r
   })
 
   describe('every request of a load is accounted for', () => {
-    beforeAll(() => {
-      for (const verdict of judgeBundle(directory).verdicts) verdicts.set(verdict.id, verdict)
+    beforeAll(async () => {
+      for (const verdict of await askVerdicts(run, directory)) verdicts.set(verdict.id, verdict)
       tellPhase('loads judged')
     })
 

@@ -45,7 +45,9 @@ export async function runVerb(args: RunArguments): Promise<number> {
   const count = cases.length + disruptions.length
   if (count === 0) return usage(`no case matches ${args.case.join(' ')}; everyhop run --list shows all`)
   if (args.list) {
-    process.stdout.write(`${[...cases, ...disruptions].map((c) => `${c.id}${c.quick ? '  (quick)' : ''}`).join('\n')}\n`)
+    // As they are run: those of one mode and release after the other.
+    const inOrder = [...Map.groupBy([...cases, ...disruptions], (c) => `${c.mode}-${c.release}`).values()].flat()
+    process.stdout.write(`${inOrder.map((c) => `${c.id}${c.quick ? '  (quick)' : ''}`).join('\n')}\n`)
     return 0
   }
   let topology: ReturnType<typeof loadTopology>
