@@ -14,7 +14,7 @@ const first: Chosen = { start: 1_000_000, port: 40_001, subnet: '10.244.1', uid:
 const second: Chosen = { start: 9_000_000, port: 51_234, subnet: '10.9.7', uid: 'bbbbbbbb-0000-4000-8000-000000000002' }
 
 /** A small run: one request from a client to a server on one node, with what else goes on meanwhile. */
-function ran({ start, port, subnet, uid }: Chosen, change: (o: object[]) => object[] = (o) => o): Ran {
+function ran({ start, port, subnet, uid }: Chosen, change: (o: object[]) => object[] = (o) => o, ok = true): Ran {
   const [client, server] = [`${subnet}.5`, `${subnet}.6`]
   const there = { from: `${client}:${port}`, to: `${server}:8080` }
   const back = { from: there.to, to: there.from }
@@ -86,6 +86,7 @@ function ran({ start, port, subnet, uid }: Chosen, change: (o: object[]) => obje
     client: { node: 'one', netns: 'demo.client' },
     server: { node: 'one', netns: 'demo.server' },
     request: { protocol: 'http', host: server, port: 8080 },
+    result: { ok },
   } as unknown as Attempt
   return {
     topology: {
@@ -140,4 +141,9 @@ test.for<[what: string, change: (o: object[]) => object[], lines: number]>([
   const found = differences(ran(first), ran(second, change))
   expect(found, found.join('\n')).toHaveLength(lines)
   expect(differences(ran(second, change), ran(first)).map((l) => l.slice(2))).toEqual(expect.arrayContaining(found.map((l) => l.slice(2))))
+})
+
+test('a reset in the place of an end is none where the request was refused', () => {
+  const reset = nth('packet', (o) => ({ ...o, flags: 'RA' }), 4)
+  expect(differences(ran(first, undefined, false), ran(second, reset, false))).toEqual([])
 })

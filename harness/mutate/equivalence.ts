@@ -38,7 +38,7 @@ function factsOf(ran: Ran): Set<string> {
     if (!('t' in o)) continue
     for (const attempt of ran.attempts) {
       if (o.t < attempt.window.from || o.t > attempt.window.to || !concerns(o, attempt, ran.topology)) continue
-      const fact = flowFact(o, names)
+      const fact = flowFact(o, names, attempt.result.ok)
       if (fact) facts.add(`${attempt.case} ${attempt.role}, ${names.place(o)}: ${fact}`)
     }
   }
@@ -100,15 +100,15 @@ function stateFact(o: Observation, names: Names): string | undefined {
   return device === undefined ? undefined : `${o.kind} ${o.family} ${o.set ?? ''} ${names.line(o.line).replace(dev, device)}`
 }
 
-function flowFact(o: Observation, { end, device }: Names): string | undefined {
+function flowFact(o: Observation, { end, device }: Names, answered: boolean): string | undefined {
   const flow = ({ from, to }: { from: string; to: string }) => `${end(from)} → ${end(to)}`
   switch (o.kind) {
     case 'packet': {
-      const kind = packetKind(o.flags, o.payloadLength)
+      const kind = packetKind(o.flags, o.payloadLength, answered)
       return kind && `${device(o, o.dev) ?? o.dev} ${o.direction} ${o.protocol} ${flow(o)} ${kind}`
     }
     case 'trace':
-      return `${o.table} ${o.chain} ${o.type} ${o.rule ?? ''} ${o.verdict}, mark ${o.mark}, ${o.protocol} ${flow(o)} ${packetKind(o.flags, 0) ?? 'later'}`
+      return `${o.table} ${o.chain} ${o.type} ${o.rule ?? ''} ${o.verdict}, mark ${o.mark}, ${o.protocol} ${flow(o)} ${packetKind(o.flags, 0, answered) ?? 'later'}`
     case 'conntrack':
       return o.event === 'destroy' ? undefined : `${o.protocol} ${flow(o.orig)}, answered ${flow(o.reply)}, mark ${o.mark}, zone ${o.zone}`
     case 'socket':
@@ -118,12 +118,15 @@ function flowFact(o: Observation, { end, device }: Names): string | undefined {
   }
 }
 
-/** Bare acknowledgements come as the kernel likes; how a connection ends does not. */
-function packetKind(flags: string, payload: number): string | undefined {
-  if (flags.includes('R')) return 'reset'
+/**
+ * Bare acknowledgements come as the kernel likes; how a connection ends does not, but where the request was refused: there the close overtakes the
+ * client's bytes, or not, and is a reset or an end by that.
+ */
+function packetKind(flags: string, payload: number, answered: boolean): string | undefined {
+  if (flags.includes('R')) return answered ? 'reset' : undefined
   if (flags.includes('S')) return flags.includes('A') ? 'syn-ack' : 'syn'
   if (payload > 0) return 'data'
-  return flags.includes('F') ? 'end' : undefined
+  return flags.includes('F') && answered ? 'end' : undefined
 }
 
 /** Of the attempt's own client and server; what the kubelets ask the same pods meanwhile is not, but for a node that is the client. */
