@@ -196,15 +196,20 @@ export class ApiClient {
   /** The events of a watch, until it ends or `signal` does. */
   async *watch(path: string, signal: AbortSignal): AsyncGenerator<WatchEvent> {
     const response = await this.send('GET', path, undefined, '', signal)
-    const abort = () => response.destroy()
+    const lines = createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY })
+    // Lines of a response that is destroyed never end by themselves.
+    const abort = () => {
+      response.destroy()
+      lines.close()
+    }
     signal.addEventListener('abort', abort)
     try {
       if (response.statusCode !== 200) throw new ApiFailure(response.statusCode ?? 0, `GET ${path}: HTTP ${response.statusCode}`)
-      for await (const line of createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY }))
-        if (line) yield JSON.parse(line) as WatchEvent
+      if (signal.aborted) return
+      for await (const line of lines) if (line) yield JSON.parse(line) as WatchEvent
     } finally {
       signal.removeEventListener('abort', abort)
-      response.destroy()
+      abort()
     }
   }
 
