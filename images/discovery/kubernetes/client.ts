@@ -73,6 +73,8 @@ export class KubeClient {
       response.once('error', (error) => {
         broken = error
       })
+      // Nor does reading end when the response was destroyed here.
+      response.once('close', () => lines.close())
       for await (const line of lines) if (line) yield JSON.parse(line) as WatchEvent<T>
       if (broken && !signal.aborted) throw broken
     } finally {
