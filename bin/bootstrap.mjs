@@ -22,7 +22,7 @@ const scripts = {
   bench: ['scripts/bench.ts'],
 }
 /** Verbs that need no system packages: they read files, tell what is missing, or only remove. */
-const bare = new Set(['judge', 'explain', 'diff', 'doctor', 'clean', 'check', 'fix', 'help', '--help', '-h', '--version', '-V'])
+const bare = new Set(['judge', 'explain', 'diff', 'down', 'doctor', 'clean', 'check', 'fix', 'help', '--help', '-h', '--version', '-V'])
 
 /** Which system packages the command needs. */
 function needOf(verb, args) {

@@ -13,6 +13,8 @@ export interface CreateOptions {
   readonly signal?: AbortSignal
   /** Puts files into the cluster's own directory before its nodes start; they go with the cluster. */
   readonly prepare?: (directory: string) => void
+  /** What it is for, for whoever finds it left behind. */
+  readonly label?: string
 }
 
 /**
@@ -20,12 +22,12 @@ export interface CreateOptions {
  * @throws with nothing left behind
  */
 export async function createCluster(provider: 'lab', topology: Topology, options: CreateOptions = {}): Promise<Cluster> {
-  const { onProgress = () => {}, signal, prepare } = options
+  const { onProgress = () => {}, signal, prepare, label } = options
   if (provider !== 'lab') throw new Error(`provider ${JSON.stringify(provider)} is not known; fix: use lab`)
   signal?.throwIfAborted()
   const id = newOwnerId()
   const directory = join(stateDirectory(), 'files', id)
-  const registry = Registry.open(id)
+  const registry = Registry.open(id, label)
   registry.register({ kind: 'directory', path: directory })
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 })

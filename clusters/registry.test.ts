@@ -1,12 +1,12 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { startTime } from './processes.ts'
-import { clean, listOwners, newOwnerId, Registry } from './registry.ts'
+import { clean, listOwners, newOwnerId, Registry, stateDirectory } from './registry.ts'
 import { mountPoints } from './removal.ts'
 
 const cgroupRoot = existsSync('/sys/fs/cgroup/cgroup.procs') ? '/sys/fs/cgroup' : '/sys/fs/cgroup/unified'
@@ -271,4 +271,13 @@ describe('a state file', () => {
   test('is not made for an id that is none', () => {
     expect(() => Registry.open('../etc/passwd')).toThrow(/not of the form/)
   })
+})
+
+test('an owner has the label that it was opened with, until nothing is left of it', async () => {
+  const id = newOwnerId()
+  const registry = Registry.open(id, 'the run in /tmp/x')
+  Registry.open(id)
+  expect(listOwners().find((o) => o.id === id)?.label).toBe('the run in /tmp/x')
+  await registry.teardown()
+  expect(readdirSync(stateDirectory()).filter((name) => name.startsWith(id))).toEqual([])
 })

@@ -9,6 +9,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   unlinkSync,
   writeFileSync,
@@ -53,6 +54,8 @@ export interface Owner {
   /** In the order of their registration. */
   readonly resources: readonly Resource[]
   readonly problem?: string
+  /** What it was made for. */
+  readonly label?: string
 }
 
 export interface CleanReport {
@@ -95,13 +98,15 @@ export class Registry {
   /**
    * The registry of owner `id`. The first process that opens it becomes the owner: while it lives, `clean` touches nothing of it.
    * Processes started by the owner open it too, to register what they make.
+   * @param label what it is made for, for whoever finds what is left of it
    */
-  static open(id: string): Registry {
+  static open(id: string, label?: string): Registry {
     const directory = stateDirectory()
     mkdirSync(directory, { recursive: true })
     const file = stateFile(id)
     const record = { id, ...ownIdentity() }
     if (!ownerSchema.safeParse(record).success) throw new RegistryError(`owner id ${JSON.stringify(id)} is not of the form eh-<8 hex>`)
+    if (label) writeFileSync(labelFile(id), label)
     // Linked into place whole: a state file always has its first line.
     const draft = join(directory, `.${id}.${process.pid}`)
     writeFileSync(draft, `${JSON.stringify(record)}\n`)
@@ -207,11 +212,7 @@ async function removeOwner(owner: Owner): Promise<{ removed: string[]; problems:
     }
   }
   if (problems.length === 0) {
-    try {
-      unlinkSync(stateFile(owner.id))
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    }
+    for (const file of [labelFile(owner.id), stateFile(owner.id)]) rmSync(file, { force: true })
   }
   return { removed, problems }
 }
@@ -219,6 +220,8 @@ async function removeOwner(owner: Owner): Promise<{ removed: string[]; problems:
 function stateFile(id: string): string {
   return join(stateDirectory(), `${id}.jsonl`)
 }
+
+const labelFile = (id: string) => join(stateDirectory(), `${id}.label`)
 
 /** Removes drafts of state files whose process was killed before it had put them into place. */
 function removeDrafts(): void {
@@ -264,7 +267,15 @@ function read(id: string): Owner {
     if ('register' in line) live.set(JSON.stringify(line.register), line.register)
     else live.delete(JSON.stringify(line.release))
   }
-  return { id, ownerPid: owner.pid, alive: lives(owner), resources: [...live.values()] }
+  return { id, ownerPid: owner.pid, alive: lives(owner), resources: [...live.values()], ...labelOf(id) }
+}
+
+function labelOf(id: string): { label?: string } {
+  try {
+    return { label: readFileSync(labelFile(id), 'utf8') }
+  } catch {
+    return {}
+  }
 }
 
 function parseJson(text: string): unknown {

@@ -8,7 +8,7 @@ import './take-its-path.ts'
 
 const { run, cluster, topology, topologyGiven, environment, batches } = inject('everyhop')
 
-describe.for(batches)('redirection mode $mode, release $release', ({ mode, release, cases, directory }) => {
+describe.for(batches)('redirection mode $mode, release $release', ({ mode, release, cases, notRun, directory }) => {
   const batch = new Batch({
     run,
     cluster: attachCluster(cluster),
@@ -18,6 +18,7 @@ describe.for(batches)('redirection mode $mode, release $release', ({ mode, relea
     mode,
     release,
     cases,
+    notRun,
     directory,
     onPhase: tellPhase,
   })

@@ -1,4 +1,5 @@
 import { type CleanReport, clean as cleanDeadRuns } from '../../clusters/registry.ts'
+import { listStanding } from '../../clusters/standing.ts'
 
 export interface CleanOptions {
   /** Only these owners; @default all */
@@ -27,7 +28,15 @@ function describe({ cleaned, alive, failed }: CleanReport, unknown: readonly str
     lines.push(`${id}: removed ${removed.length === 0 ? 'its record; nothing else was left' : `${removed.length} things`}`)
     lines.push(...removed.map((what) => `  ${what}`))
   }
-  for (const { id, ownerPid } of alive) lines.push(`${id}: is running (pid ${ownerPid}), not touched`)
+  const up = new Map(listStanding().map((s) => [s.handle.id, s.name]))
+  for (const { id, ownerPid } of alive) {
+    const name = up.get(id)
+    lines.push(
+      name
+        ? `${id}: is cluster ${name}, which is up, not touched; take it down: bin/everyhop down ${name}`
+        : `${id}: is running (pid ${ownerPid}), not touched`,
+    )
+  }
   for (const { id, problems } of failed) {
     lines.push(`${id}: could not be removed`)
     lines.push(...problems.map((problem) => `  ${problem}`))

@@ -1,5 +1,6 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { writeAtomically } from '../run/write-atomically.ts'
 
 const file = join(import.meta.dirname, '../../node_modules/.cache/everyhop-durations.json')
 
@@ -8,11 +9,15 @@ export function lastDuration(key: string): number | undefined {
   return all()[key]
 }
 
-/** Kept for the time that is left next time; not being able to is no harm. */
-export function rememberDuration(key: string, milliseconds: number): void {
+/** Kept for the time that is left next time. */
+export const rememberDuration = (key: string, milliseconds: number): void => rememberDurations({ [key]: milliseconds })
+
+/** Several at once; not being able to is no harm. */
+export function rememberDurations(durations: Readonly<Record<string, number>>): void {
   try {
     mkdirSync(join(file, '..'), { recursive: true })
-    writeFileSync(file, JSON.stringify({ ...all(), [key]: Math.round(milliseconds) }))
+    const rounded = Object.fromEntries(Object.entries(durations).map(([key, ms]) => [key, Math.round(ms)]))
+    writeAtomically(file, JSON.stringify({ ...all(), ...rounded }))
   } catch {}
 }
 

@@ -2,6 +2,7 @@ import { exitCodeOf, type Results, verdicts } from '../../reports/results.ts'
 import { EvidenceError } from '../evidence/bundle.ts'
 import { storyOf } from '../explain/story.ts'
 import { storyText } from '../explain/text.ts'
+import type { CaseVerdict } from '../judge/verdict.ts'
 import { matching } from '../matrix/select.ts'
 import { findRun, NoRunError } from '../run/find-run.ts'
 import { judgeRun } from '../run/judged.ts'
@@ -14,8 +15,9 @@ export function explain(glob: string, run: string | undefined, { json }: { json:
     const { results, judgements } = judgeRun(directory)
     const found = matching(results.cases, glob)
     if (found.length !== 1) return usage(candidates(glob, directory, found, results))
-    const [{ id, verdict, reproduce }] = found as [Results['cases'][number]]
-    const story = storyOf(judgements.find((j) => j.verdicts.some((v) => v.id === id))!, id)
+    const [c] = found as [Results['cases'][number]]
+    const { verdict, reproduce } = c
+    const story = storyOf(judgements.find((j) => j.manifest.mode === c.mode && j.manifest.release === c.release)!, c as CaseVerdict)
     if (json) process.stdout.write(`${JSON.stringify(story, null, 1)}\n`)
     else {
       const width = Math.max(60, Math.min(process.stdout.columns || 120, 140))

@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { modeNames } from '../modes/index.ts'
+import { budget } from './budget.ts'
 
 const list = (value: string) => value.split(',').filter(Boolean)
 const collect = (value: string, before: string[]) => [...before, value]
@@ -27,6 +28,13 @@ const program = new Command('everyhop')
 
 let exitCode = 0
 
+// Verbs that make something on this host, or look at it, first say what is left of runs that were killed.
+program.hook('preAction', async (_, verb) => {
+  if (!['run', 'up', 'mutate', 'doctor'].includes(verb.name()) || verb.opts().list) return
+  const { leftBehind } = await import('./left-behind.ts')
+  for (const line of leftBehind()) process.stderr.write(`everyhop: ${line}\n`)
+})
+
 // A crash is ours, never the mesh's, which is what Node's own exit code for it would say. What it was may have no reader any more.
 process.on('uncaughtException', (error) => {
   try {
@@ -51,10 +59,47 @@ program
   .option('--case <glob>', 'only cases whose id matches; with ! in front, not those; repeatable', collect, [])
   .option('--list', 'print the ids of the cases and end', false)
   .option('--out <dir>', 'the folder of the run (default: out/TIME)')
+  .option('--budget <time>', 'run what fits (90s, 8m), by what it took before; what is left out is told', budget)
+  .option('--keep', 'leave the cluster of the run up, to look into it', false)
+  .option('--cluster <name>', 'run on a cluster that is up (everyhop up), with its mode, release and topology')
   .option('--json', 'print results.json instead of text', false)
   .action(async (options) => {
     const { runVerb } = await import('./run.ts')
     exitCode = await runVerb(options)
+  })
+
+program
+  .command('up')
+  .description('bring up a cluster with mesh and apps that stays; tells it when it stands already')
+  .option('--name <name>', 'what to call it', 'default')
+  .addOption(new Option('--mode <name>', 'redirection mode').choices(modeNames).default('inpod'))
+  .option('--release <name>', 'whose behaviour is followed', 'today')
+  .option('--topology <name>', 'a topology that ships with Everyhop, or a YAML file', 'two-nodes')
+  .option('--json', 'print as JSON', false)
+  .action(async (options) => {
+    const { up } = await import('./up.ts')
+    exitCode = await up(options)
+  })
+
+program
+  .command('down')
+  .description('take a cluster down that is up')
+  .argument('[name]', 'its name (default: the only one that is up)')
+  .option('--all', 'all that are up', false)
+  .action(async (name: string | undefined, options: { all: boolean }) => {
+    const { down } = await import('./up.ts')
+    exitCode = await down(name, options)
+  })
+
+program
+  .command('shell')
+  .description('open a shell in the network, file system and processes of a node or pod of a cluster that is up')
+  .argument('<place>', 'name of a node or a pod, NAMESPACE/POD, or the beginning of one')
+  .argument('[command...]', "run this instead of a shell; its exit code is the verb's (write -- before it)")
+  .option('--cluster <name>', 'which cluster (default: the only one that is up)')
+  .action(async (place: string, command: string[], options: { cluster?: string }) => {
+    const { shell } = await import('./shell.ts')
+    exitCode = await shell(place, command, options)
   })
 
 program

@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { loadTopology, TopologyError } from '../../clusters/topology.ts'
+import { findStanding, type Standing, StandingError } from '../../clusters/standing.ts'
+import { loadTopology, type Topology, TopologyError } from '../../clusters/topology.ts'
+import { bringUp } from '../../clusters/up.ts'
 import type { Disruption } from '../disruption/cells.ts'
 import type { Case } from '../matrix/cell.ts'
 import { select } from '../matrix/select.ts'
@@ -9,8 +11,10 @@ import { casesOfModes, disruptionsOfModes } from '../modes/index.ts'
 import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
 import { tellGitHub } from '../run/reports.ts'
 import { newRunName, type RunView, run } from '../run/run.ts'
+import { fitBudget, rememberCosts } from './budget.ts'
 import { lastDuration, rememberDuration } from './durations.ts'
 import { ProgressView } from './progress.ts'
+import { standingText } from './standing-text.ts'
 import { caseText, summaryText } from './view.ts'
 
 /** The topology that ships. */
@@ -26,34 +30,51 @@ export interface RunArguments {
   readonly list: boolean
   readonly out?: string
   readonly json: boolean
+  /** Milliseconds. */
+  readonly budget?: number
+  /** Leave the run's cluster up. */
+  readonly keep: boolean
+  /** Run on this one, which is up. */
+  readonly cluster?: string
 }
 
 /** `everyhop run`. @returns the exit code */
 export async function runVerb(args: RunArguments): Promise<number> {
   let all: Case[]
   let allDisruptions: Disruption[]
+  let standing: Standing | undefined
   try {
-    all = casesOfModes(args.mode, args.release)
-    allDisruptions = disruptionsOfModes(args.mode, args.release)
+    standing = args.cluster === undefined ? undefined : findStanding(args.cluster)
+    const [mode, release] = standing ? [[standing.mode], [standing.release]] : [args.mode, args.release]
+    all = casesOfModes(mode, release)
+    allDisruptions = disruptionsOfModes(mode, release)
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error
+    if (!(error instanceof RangeError || error instanceof StandingError)) throw error
     return usage(error.message)
   }
+  if (standing && args.keep) return usage('--cluster stays up by itself; use --keep without it')
   const selection = { quick: args.quick, globs: args.case }
-  const cases = select(all, selection)
-  const disruptions = select(allDisruptions, selection)
+  const asked = select(all, selection)
+  const disturbing = select(allDisruptions, selection)
+  if (asked.length + disturbing.length === 0) return usage(`no case matches ${args.case.join(' ')}; everyhop run --list shows all`)
+  const plan = args.budget === undefined ? undefined : fitBudget(asked, disturbing, args.budget)
+  const cases = plan?.cases ?? asked
+  const disruptions = plan ? [] : disturbing
   const count = cases.length + disruptions.length
-  if (count === 0) return usage(`no case matches ${args.case.join(' ')}; everyhop run --list shows all`)
+  if (count === 0) return usage(`${plan?.told}; fix: a longer --budget, or fewer cases`)
   if (args.list) {
     // As they are run: those of one mode and release after the other.
     const inOrder = [...Map.groupBy([...cases, ...disruptions], (c) => `${c.mode}-${c.release}`).values()].flat()
     process.stdout.write(`${inOrder.map((c) => `${c.id}${c.quick ? '  (quick)' : ''}`).join('\n')}\n`)
     return 0
   }
-  let topology: ReturnType<typeof loadTopology>
+  const meshes = new Set([...cases, ...disruptions].map((c) => `${c.mode} in release ${c.release}`))
+  if (args.keep && meshes.size > 1) return usage(`--keep leaves one mesh up, and these cases need ${[...meshes].join(' and ')}`)
+  const topologyGiven = standing?.topologyGiven ?? args.topology
+  let topology: Topology
   let out: string
   try {
-    topology = loadTopology(args.topology)
+    topology = standing?.topology ?? loadTopology(args.topology)
     out = makeOutFolder(args.out ?? join('out', newRunName()))
   } catch (error) {
     if (!(error instanceof TopologyError || error instanceof OutFolderError)) throw error
@@ -67,32 +88,56 @@ export async function runVerb(args: RunArguments): Promise<number> {
     doing: (text) => progress.doing(text),
     text: (output) => progress.say(output.trimEnd()),
   }
+  if (plan) progress.say(plan.told)
   const ending = new AbortController()
   const interrupt = () => {
-    progress.say('interrupted: taking everything down, what was collected stays')
+    progress.say(`interrupted: ${standing ? 'the cluster and' : 'taking everything down,'} what was collected stays`)
     ending.abort()
   }
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt)
-  const { results, problems, exitCode } = await run(
+  if (args.keep) {
+    const [{ mode, release }] = [...cases, ...disruptions] as [Case | Disruption]
+    const name = `kept-${newRunName().replaceAll(/[^a-z0-9]/g, '-')}`
+    try {
+      standing = await bringUp({ name, mode, release, topology, topologyGiven }, view.doing, ending.signal)
+      view.stage(`cluster ${name} with mesh and pods`, performance.now() - started)
+    } catch (error) {
+      progress.end()
+      process.stderr.write(`everyhop: ${(error as Error).message}\n`)
+      return 3
+    }
+  }
+  const { results, problems, exitCode, costs } = await run(
     {
       provider: args.provider,
       topology,
-      topologyGiven: args.topology === defaultTopology ? undefined : args.topology,
+      topologyGiven: topologyGiven === defaultTopology ? undefined : topologyGiven,
       cases,
       disruptions,
+      notRun: plan?.notRun ?? [],
       out,
+      standing,
+      fresh: args.keep,
     },
     view,
     ending.signal,
   )
   progress.end()
   tellGitHub(results, problems)
-  if (problems.length === 0) rememberDuration(key, performance.now() - started)
+  if (problems.length === 0) {
+    rememberDuration(key, performance.now() - started)
+    // On a cluster that was there before, the rest of the time is not that of a run.
+    if (!standing) rememberCosts(cases, performance.now() - started, costs)
+  }
   const paint = { colour: process.stdout.isTTY === true }
   if (results && args.json) process.stdout.write(`${JSON.stringify(results, null, 1)}\n`)
   else if (results)
     process.stdout.write(`\n${[...results.cases.map((c) => caseText(c, paint)), '', summaryText(results, paint)].join('\n')}\n`)
   for (const problem of problems) process.stderr.write(`everyhop: ${problem}\n`)
+  const broken = results?.cases.find((c) => c.verdict === 'fail')
+  if (standing) process.stderr.write(`${standingText(standing, 'stays up')}\n`)
+  else if (broken) process.stderr.write(`to look into it while it stands: ${broken.reproduce} --keep\n`)
+  if (broken) process.stderr.write(`what happened, hop by hop: bin/everyhop explain '${broken.id}' ${out}\n`)
   process.stderr.write(`everything is in ${out} (judge it again: bin/everyhop judge ${out})\n`)
   if (existsSync(join(out, 'index.html'))) process.stderr.write(`look at it: ${pathToFileURL(join(out, 'index.html'))}\n`)
   return exitCode

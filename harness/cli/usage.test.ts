@@ -78,6 +78,18 @@ pods:
       /^everyhop: mode inpod has no release 1\.2; use one of: .*today, 1\.21/,
     ],
     ['an unknown option', ['run', '--fast'], /unknown option '--fast'/],
+    ['a budget that is no time', ['run', '--budget', 'soon'], /use seconds or minutes, such as 90s or 8m/],
+    [
+      'a budget that nothing fits into',
+      ['run', '--budget', '0.1s'],
+      /^everyhop: budget 0\.1 s: 0 of \d+ cases, about .*; fix: a longer --budget, or fewer cases$/,
+    ],
+    ['a cluster that is not up', ['run', '--cluster', 'x'], /^everyhop: no cluster is up; fix: everyhop up$/],
+    ['a shell in no cluster', ['shell', 'one', '--', 'true'], /^everyhop: no cluster is up; fix: everyhop up$/],
+    ['a name that cannot be one', ['up', '--name', 'A b'], /^everyhop: --name A b: use lower-case letters, digits and dashes$/],
+    ['a release that is not there to bring up', ['up', '--release', '0.1'], /^everyhop: mode inpod has no release 0\.1; use one of: /],
+    ['a run that is not there', ['explain', 'x'], /^everyhop: there is no run below out\/; fix: /],
+    ['one run to compare', ['diff', '.'], /^everyhop: diff takes two runs, or one run and --release twice$/],
     ['an unknown verb', ['walk'], /unknown command 'walk'/],
     [
       'a topology that is not there',

@@ -40,6 +40,8 @@ export function summaryText(results: Results, p: Paint): string {
   const lines = [
     `${counts.join(', ') || 'nothing judged'} of ${results.cases.length} cases; ${hops.filter((h) => h.verdict === 'pass').length} of ${hops.length} hops proven by ${proofs.filter((x) => x.status === 'proven').length} proofs`,
   ]
+  for (const [reason, cells] of Map.groupBy(results.notRun ?? [], (c) => c.reason))
+    lines.push(`${cells.length} not run, ${reason}: ${cells.map((c) => c.id).join(', ')}`)
   for (const note of results.notes) lines.push(`note: ${note}`)
   for (const c of results.cases.filter((x) => x.verdict === 'fail' || x.verdict === 'inconclusive'))
     lines.push(`${c.verdict}: ${c.reproduce}`)

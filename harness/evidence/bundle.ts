@@ -35,6 +35,18 @@ const manifestSchema = z.looseObject({
   /** Absent: the run was killed. */
   endedAt: z.union([z.string(), z.number()]).optional(),
   environment: z.record(z.string(), z.union([z.string(), z.record(z.string(), z.string())])).optional(),
+  /** Cells that were asked for and not run, and why. */
+  notRun: z
+    .array(
+      z.object({
+        id: z.string(),
+        mode: z.string(),
+        release: z.string(),
+        axes: z.record(z.string(), z.string()).optional(),
+        reason: z.string(),
+      }),
+    )
+    .optional(),
 })
 export type Manifest = z.infer<typeof manifestSchema>
 

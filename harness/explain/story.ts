@@ -40,13 +40,13 @@ export interface Story {
   readonly checks: readonly StoryHop[]
 }
 
-/** @throws RangeError when the judgement has no such case */
-export function storyOf({ verdicts, bundle }: Judgement, id: string): Story {
-  const verdict = verdicts.find((v) => v.id === id)
+/** @param verdict of a case of the judged bundle; one that is no request has no path, and is told by its checks alone */
+export function storyOf({ bundle }: Pick<Judgement, 'bundle'>, verdict: Omit<CaseVerdict, 'durationMs'>): Story {
+  const { id } = verdict
   const written = bundle.cases
     .map(({ value }) => value as Expectation | { case: { id: string }; unsupported: string })
     .find((e) => e.case.id === id)
-  if (!verdict || !written) throw new RangeError(`there is no case ${id} in ${bundle.directory.path}`)
+  const expectation = written && 'path' in written ? written : undefined
   const { reason, brokenHop, likely } = verdict
   const head = {
     case: id,
@@ -66,10 +66,10 @@ export function storyOf({ verdicts, bundle }: Judgement, id: string): Story {
     ...(means ? { means } : {}),
     facts: factsOf(hop, (ref) => byRef.get(ref), startedAt),
   })
-  const places = new Places('unsupported' in written ? undefined : written, bundle.topology as TopologyRecord | undefined)
+  const places = new Places(expectation, bundle.topology as TopologyRecord | undefined)
   return {
     ...head,
-    introduction: 'unsupported' in written ? [] : introduction(written, main, places),
+    introduction: expectation ? introduction(expectation, main, places) : [],
     ...(main ? { startedAt: new Date(main.result.startedAt).toISOString() } : {}),
     legs: verdict.legs.map((leg) => {
       const means = legWords(leg.id)

@@ -10,6 +10,7 @@ import { bindCases, type Participant } from '../matrix/bind.ts'
 import type { Case } from '../matrix/cell.ts'
 import { modeOf } from '../modes/index.ts'
 import { BundleWriter, type Manifest } from './bundle-write.ts'
+import type { NotRun } from './context.ts'
 import { appPorts, decisiveOf } from './decisive.ts'
 import { Driver } from './driver.ts'
 import type { Environment } from './environment.ts'
@@ -27,6 +28,8 @@ export interface BatchOptions {
   readonly release: string
   readonly cases: readonly Case[]
   readonly environment: Environment
+  /** @default none */
+  readonly notRun?: readonly NotRun[]
   /** The bundle's directory, new. */
   readonly directory: string
   readonly onPhase?: (name: string, milliseconds: number) => void
@@ -59,6 +62,7 @@ export class Batch {
       ...(options.topologyGiven === undefined ? {} : { topology: options.topologyGiven }),
       startedAt: new Date().toISOString(),
       environment: options.environment,
+      ...(options.notRun?.length ? { notRun: options.notRun } : {}),
     }
     this.#writer.manifest(this.#manifest)
     this.#writer.topology(options.topology)

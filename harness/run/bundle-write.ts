@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import type { TopologyRecord } from '../evidence/topology-record.ts'
 import type { Expectation, Unsupported } from '../judge/expectation.ts'
 import type { Attempt } from '../traffic/attempt.ts'
+import type { NotRun } from './context.ts'
 import type { Environment } from './environment.ts'
 
 export interface Manifest {
@@ -16,6 +17,7 @@ export interface Manifest {
   readonly startedAt: string
   readonly endedAt?: string
   readonly environment: Environment
+  readonly notRun?: readonly NotRun[]
 }
 
 /** The harness's own half of a bundle: what was expected and what was done. Everything is on disk when a call returns. */

@@ -1,8 +1,12 @@
 import type { ClusterHandle } from '../../clusters/cluster.ts'
+import type { Results } from '../../reports/results.ts'
 import type { Disruption } from '../disruption/cells.ts'
 import type { TopologyRecord } from '../evidence/topology-record.ts'
 import type { Case } from '../matrix/cell.ts'
 import type { Environment } from './environment.ts'
+
+/** A cell that was asked for and is not run, and why. */
+export type NotRun = NonNullable<Results['notRun']>[number]
 
 /** What a run hands to its suites: plain data, through vitest's provide and inject. */
 export interface RunContext {
@@ -16,6 +20,8 @@ export interface RunContext {
     readonly mode: string
     readonly release: string
     readonly cases: readonly Case[]
+    /** What its bundle tells of cells that are not run: those of the whole run, in its first bundle. */
+    readonly notRun: readonly NotRun[]
     /** The bundle's directory. */
     readonly directory: string
   }[]

@@ -17,6 +17,8 @@ describe.skipIf(process.getuid?.() !== 0)('a run that is ended in the middle (ne
   let ended: { asked: Ended; killed: Ended }
   /** `clean` right after the kill, beside the other run. */
   let cleaned: Ended
+  /** The command after the kill, which matches no case and so does nothing. */
+  let told: Ended
 
   async function endedAt({ folder, signal }: typeof asked | typeof killed): Promise<Ended> {
     const command = new Command(host, ['run', '--quick', '--json', '--out', folder])
@@ -31,6 +33,7 @@ describe.skipIf(process.getuid?.() !== 0)('a run that is ended in the middle (ne
     before = await host.snapshot()
     const killedAndCleaned = async () => {
       const end = await endedAt(killed)
+      told = await new Command(host, ['run', '--case', 'nothing', '--out', join(host.folder, 'nothing')]).ended
       cleaned = await new Command(host, ['clean']).ended
       return end
     }
@@ -70,6 +73,14 @@ describe.skipIf(process.getuid?.() !== 0)('a run that is ended in the middle (ne
     expect(complaints(read())).toBe('')
     expect(selected(read(), 'count(//error[@type="inconclusive"]) >= 12')).toBe('true')
     expect(readFileSync(join(killed.folder, 'results.json'), 'utf8')).toBe(stdout)
+  })
+
+  test('killed: the next command says from which run something may be left, and how to remove it', () => {
+    expect(told.stderr.split('\n')[0]).toMatch(
+      new RegExp(
+        `^everyhop: the run in ${killed.folder} \\(eh-[0-9a-f]{8}\\) was killed and may have left .*processes.*; remove it: bin/everyhop clean$`,
+      ),
+    )
   })
 
   test('killed: its bundle is judged, and says that the run did not come to its end', async () => {

@@ -33,6 +33,7 @@ export function judgeRun(
       ...(typeof manifest.topology === 'string' ? { topology: manifest.topology } : {}),
       ...(stages ? { stages } : {}),
       notes: judgements.flatMap((j) => j.notes),
+      notRun: judgements.flatMap((j) => j.manifest.notRun ?? []),
       ...(manifest.environment ? { environment: manifest.environment } : {}),
     },
     judgements.flatMap((j) => cellsOf(j, relative(directory, j.bundle.directory.path))),

@@ -1,16 +1,19 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import type { Cluster } from '../../clusters/cluster.ts'
+import { attachCluster } from '../../clusters/attach.ts'
+import type { Cluster, ClusterHandle } from '../../clusters/cluster.ts'
 import { createCluster } from '../../clusters/create.ts'
-import { deployApps, installMesh, removeApps, uninstallMesh } from '../../clusters/install.ts'
+import { deployApps, installMesh, removeApps, restartDaemonSet, uninstallMesh } from '../../clusters/install.ts'
+import type { Standing } from '../../clusters/standing.ts'
 import type { Topology } from '../../clusters/topology.ts'
 import { template } from '../../reports/html/template.ts'
 import { exitCodeOf, type Results, type Stage } from '../../reports/results.ts'
 import type { Disruption } from '../disruption/cells.ts'
 import { EvidenceError } from '../evidence/bundle.ts'
 import type { Judgement } from '../judge/bundle.ts'
-import type { Case } from '../matrix/cell.ts'
-import type { RunContext } from './context.ts'
+import { type Case, usesTunnel } from '../matrix/cell.ts'
+import type { NotRun, RunContext } from './context.ts'
+import { costsOf } from './costs.ts'
 import { environment } from './environment.ts'
 import { judgeRun } from './judged.ts'
 import { JudgeDesk } from './judging.ts'
@@ -29,6 +32,11 @@ export interface RunOptions {
   readonly cases: readonly Case[]
   /** Made after the cases of their mode and release: they leave other proxies and agents behind. */
   readonly disruptions: readonly Disruption[]
+  /** Cells that are not run, which the results tell of. @default none */
+  readonly notRun?: readonly NotRun[]
+  /** A cluster that is up, to run on instead of a new one; all cases are of its mode and release. `fresh`: nothing has used it yet. */
+  readonly standing?: Standing | undefined
+  readonly fresh?: boolean
   /** The run's folder, new and empty: an absolute path. */
   readonly out: string
 }
@@ -47,6 +55,8 @@ export interface RunOutcome {
   /** What went wrong that is nobody's mesh: harness or environment. */
   readonly problems: readonly string[]
   readonly exitCode: number
+  /** How long each case kept the run busy, milliseconds, by id. */
+  readonly costs: ReadonlyMap<string, number>
 }
 
 /** A name for a run that sorts by time. */
@@ -71,54 +81,75 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   // Told where it is needed; until then it is no crash.
   app.catch(() => {})
   const host = environment(o.topology)
+  const suites = async (handle: ClusterHandle, { mode, release }: Mesh, cases: readonly Case[], disruptions: readonly Disruption[]) => {
+    const bundle = (kind: string) => join(directory, 'bundle', `${mode}-${release}${kind}`)
+    const context: RunContext = {
+      run: name,
+      cluster: handle,
+      topology: await resolveTopology(handle, o.topology),
+      topologyGiven: o.topologyGiven,
+      environment: await host,
+      batches: [
+        {
+          mode,
+          release,
+          cases,
+          notRun: cases.includes(o.cases[0]!) ? (o.notRun ?? []) : [],
+          directory: bundle(''),
+        },
+      ],
+      disruptions: [{ mode, release, cases: disruptions, directory: bundle('-disruption') }],
+    }
+    signal.throwIfAborted()
+    const reporter = new RunReporter({
+      step: (done, total, what) => view.doing(`${done} of ${total}: ${what}`),
+      phase: (phase) => stages.part(phase.name, phase.milliseconds),
+      text: (output) => view.text(output),
+    })
+    if (cases.length > 0) {
+      problems.push(...(await runSuite('redirection', context, reporter, signal)))
+      signal.throwIfAborted()
+      stage('suites')
+    }
+    if (disruptions.length > 0) {
+      problems.push(...(await runSuite('disruption', context, reporter, signal)))
+      signal.throwIfAborted()
+      stage('disruptions')
+    }
+  }
   try {
-    view.doing(`starting ${o.topology.nodes.length} nodes`)
-    cluster = await createCluster(o.provider, o.topology, { onProgress: (line) => view.doing(line), signal })
-    stage(`cluster of ${o.topology.nodes.length} nodes`)
-    let before: Mesh | undefined
-    for (const [, all] of Map.groupBy<string, Case | Disruption>([...o.cases, ...o.disruptions], (c) => `${c.mode}-${c.release}`)) {
-      const { mode, release } = all[0]!
-      const mesh = { mode, release }
-      const mine = <T extends Mesh>(list: readonly T[]) => list.filter((c) => c.mode === mode && c.release === release)
-      const [cases, disruptions] = [mine(o.cases), mine(o.disruptions)]
-      const bundle = (kind: string) => join(directory, 'bundle', `${mode}-${release}${kind}`)
-      signal.throwIfAborted()
-      if (before) {
-        view.doing(`removing the mesh (${inWordsOf(before)})`)
-        await removeApps(cluster, o.topology)
-        await uninstallMesh(cluster, before)
-        stage(`mesh removed, ${inWordsOf(before)}`)
-      }
-      before = mesh
-      view.doing(`installing the mesh (${inWordsOf(mesh)})`)
-      await installMesh(cluster, mesh)
-      stage(`mesh installed, ${inWordsOf(mesh)}`)
-      await deployApps(cluster, o.topology)
-      stage(`${o.topology.pods.length} pods ready`)
-      const context: RunContext = {
-        run: name,
-        cluster: cluster.handle,
-        topology: await resolveTopology(cluster.handle, o.topology),
-        topologyGiven: o.topologyGiven,
-        environment: await host,
-        batches: [{ mode, release, cases, directory: bundle('') }],
-        disruptions: [{ mode, release, cases: disruptions, directory: bundle('-disruption') }],
-      }
-      signal.throwIfAborted()
-      const reporter = new RunReporter({
-        step: (done, total, what) => view.doing(`${done} of ${total}: ${what}`),
-        phase: (phase) => stages.part(phase.name, phase.milliseconds),
-        text: (output) => view.text(output),
+    if (o.standing) {
+      // A tunnel that a run before this one opened would be reused, and its opening is in no evidence of this one.
+      if (!o.fresh && o.cases.some(usesTunnel)) await restartDaemonSet(attachCluster(o.standing.handle), 'ztunnel')
+      stage(`cluster ${o.standing.name} is up`)
+      await suites(o.standing.handle, o.standing, o.cases, o.disruptions)
+    } else {
+      view.doing(`starting ${o.topology.nodes.length} nodes`)
+      cluster = await createCluster(o.provider, o.topology, {
+        onProgress: (line) => view.doing(line),
+        signal,
+        label: `the run in ${directory}`,
       })
-      if (cases.length > 0) {
-        problems.push(...(await runSuite('redirection', context, reporter, signal)))
+      stage(`cluster of ${o.topology.nodes.length} nodes`)
+      let before: Mesh | undefined
+      for (const [, all] of Map.groupBy<string, Case | Disruption>([...o.cases, ...o.disruptions], (c) => `${c.mode}-${c.release}`)) {
+        const { mode, release } = all[0]!
+        const mesh = { mode, release }
+        const mine = <T extends Mesh>(list: readonly T[]) => list.filter((c) => c.mode === mode && c.release === release)
         signal.throwIfAborted()
-        stage('suites')
-      }
-      if (disruptions.length > 0) {
-        problems.push(...(await runSuite('disruption', context, reporter, signal)))
-        signal.throwIfAborted()
-        stage('disruptions')
+        if (before) {
+          view.doing(`removing the mesh (${inWordsOf(before)})`)
+          await removeApps(cluster, o.topology)
+          await uninstallMesh(cluster, before)
+          stage(`mesh removed, ${inWordsOf(before)}`)
+        }
+        before = mesh
+        view.doing(`installing the mesh (${inWordsOf(mesh)})`)
+        await installMesh(cluster, mesh)
+        stage(`mesh installed, ${inWordsOf(mesh)}`)
+        await deployApps(cluster, o.topology)
+        stage(`${o.topology.pods.length} pods ready`)
+        await suites(cluster.handle, mesh, mine(o.cases), mine(o.disruptions))
       }
     }
   } catch (error) {
@@ -126,13 +157,13 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   }
   if (cluster && problems.length > 0 && !signal.aborted) await lost(cluster, problems)
   const down = takenDown(cluster, problems)
-  const results = await judged(directory, stages.done, desk.judgements, app, problems)
+  const found = await judged(directory, stages.done, desk.judgements, app, problems)
   stage('judged and written')
   await down
-  stage('cluster taken down')
-  if (problems.length > 0) writeProblems(results ?? noResults(name, o), problems, directory)
-  const exitCode = problems.length > 0 || !results ? 3 : exitCodeOf(results)
-  return { results, problems, exitCode }
+  if (cluster) stage('cluster taken down')
+  if (problems.length > 0) writeProblems(found?.results ?? noResults(name, o), problems, directory)
+  const exitCode = problems.length > 0 || !found ? 3 : exitCodeOf(found.results)
+  return { results: found?.results, problems, exitCode, costs: costsOf(found?.judgements ?? []) }
 }
 
 type Mesh = { readonly mode: string; readonly release: string }
@@ -145,7 +176,7 @@ async function judged(
   known: ReadonlyMap<string, Judgement>,
   app: Promise<string>,
   problems: string[],
-): Promise<Results | undefined> {
+): Promise<ReturnType<typeof judgeRun> | undefined> {
   try {
     const { results, judgements } = judgeRun(directory, stages, known)
     writeReports(results, judgements, directory)
@@ -155,7 +186,7 @@ async function judged(
       // The verdicts stand without their picture.
       problems.push(`index.html could not be made: ${(error as Error).message}`)
     }
-    return results
+    return { results, judgements }
   } catch (error) {
     // Without a first problem this is one; after one there may be nothing to judge yet.
     if (problems.length === 0) problems.push(error instanceof EvidenceError ? error.message : ((error as Error).stack ?? String(error)))

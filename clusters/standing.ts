@@ -1,0 +1,71 @@
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { lives } from './identity.ts'
+import { stateDirectory } from './registry.ts'
+import type { Topology } from './topology.ts'
+
+const identitySchema = z.object({ pid: z.number(), starttime: z.string(), boot: z.string(), pidns: z.string() })
+
+const standingSchema = z.object({
+  schema: z.literal(1),
+  name: z.string(),
+  mode: z.string(),
+  release: z.string(),
+  /** As the command was given it. */
+  topologyGiven: z.string(),
+  topology: z.unknown().transform((value) => value as Topology),
+  startedAt: z.string(),
+  handle: z.object({
+    id: z.string(),
+    provider: z.enum(['lab', 'kind', 'existing']),
+    kubeconfig: z.string(),
+    nodes: z.array(z.object({ name: z.string(), address: z.string(), initPid: z.number() })).readonly(),
+  }),
+  /** The process that holds it: it ends with the cluster, and the cluster with it. */
+  keeper: identitySchema,
+})
+
+/** A cluster with mesh and apps that was brought up to stay. Its record lies among the cluster's own files and goes with them. */
+export type Standing = z.infer<typeof standingSchema>
+
+const fileOf = (id: string) => join(stateDirectory(), 'files', id, 'standing.json')
+
+export function writeStanding(standing: Standing): void {
+  const file = fileOf(standing.handle.id)
+  writeFileSync(`${file}.new`, JSON.stringify(standing), { mode: 0o600 })
+  renameSync(`${file}.new`, file)
+}
+
+/** The clusters that are up on this host, by name. One whose keeper is dead is not up: `clean` removes what is left of it. */
+export function listStanding(): Standing[] {
+  const files = join(stateDirectory(), 'files')
+  if (!existsSync(files)) return []
+  return readdirSync(files)
+    .flatMap((id) => {
+      try {
+        const read = standingSchema.safeParse(JSON.parse(readFileSync(fileOf(id), 'utf8')))
+        return read.success && lives(read.data.keeper) ? [read.data] : []
+      } catch {
+        // None was written, or it is going just now.
+        return []
+      }
+    })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/** A cluster that cannot be named: which are up, and the fix. */
+export class StandingError extends Error {
+  override name = 'StandingError'
+}
+
+/** The cluster of this name; without one, the only one that is up. @throws StandingError */
+export function findStanding(name: string | undefined): Standing {
+  const all = listStanding()
+  const names = all.map((s) => s.name).join(', ')
+  if (all.length === 0) throw new StandingError('no cluster is up; fix: everyhop up')
+  const found = name === undefined ? all : all.filter((s) => s.name === name)
+  if (found.length === 0) throw new StandingError(`no cluster ${name} is up; fix: use one of: ${names}`)
+  if (found.length > 1) throw new StandingError(`several clusters are up; fix: name one of: ${names}`)
+  return found[0]!
+}

@@ -1,0 +1,78 @@
+import { findStanding, listStanding, type Standing, StandingError } from '../../clusters/standing.ts'
+import { loadTopology, TopologyError } from '../../clusters/topology.ts'
+import { bringUp, takeDown } from '../../clusters/up.ts'
+import { modeOf } from '../modes/index.ts'
+import { ProgressView } from './progress.ts'
+import { usage } from './run.ts'
+import { standingText } from './standing-text.ts'
+
+export interface UpArguments {
+  readonly name: string
+  readonly mode: string
+  readonly release: string
+  readonly topology: string
+  readonly json: boolean
+}
+
+/** `everyhop up`: a cluster with mesh and apps that stays. @returns the exit code */
+export async function up({ name, mode, release, topology: given, json }: UpArguments): Promise<number> {
+  const tell = (s: Standing, how: string) => process.stdout.write(json ? `${JSON.stringify(s, null, 1)}\n` : `${standingText(s, how)}\n`)
+  if (!modeOf(mode).releases.includes(release))
+    return usage(`mode ${mode} has no release ${release}; use one of: ${modeOf(mode).releases.join(', ')}`)
+  if (!/^[a-z0-9][a-z0-9-]{0,40}$/.test(name)) return usage(`--name ${name}: use lower-case letters, digits and dashes`)
+  const there = listStanding().find((s) => s.name === name)
+  if (there) {
+    const different = there.mode !== mode || there.release !== release || there.topologyGiven !== given
+    if (!different) tell(there, 'stands already')
+    return different
+      ? usage(
+          `cluster ${name} stands with mode ${there.mode}, release ${there.release}, topology ${there.topologyGiven}; fix: use another --name, or everyhop down ${name}`,
+        )
+      : 0
+  }
+  let topology: ReturnType<typeof loadTopology>
+  try {
+    topology = loadTopology(given)
+  } catch (error) {
+    if (!(error instanceof TopologyError)) throw error
+    return usage(error.message)
+  }
+  const progress = new ProgressView(process.stderr)
+  const ending = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort(new Error('interrupted')))
+  const started = performance.now()
+  try {
+    const standing = await bringUp({ name, mode, release, topology, topologyGiven: given }, (line) => progress.doing(line), ending.signal)
+    progress.end()
+    tell(standing, `stands after ${((performance.now() - started) / 1000).toFixed(1)} s`)
+    return 0
+  } catch (error) {
+    progress.end()
+    process.stderr.write(`everyhop: cluster ${name} does not stand: ${(error as Error).message}\n`)
+    return 3
+  }
+}
+
+/** `everyhop down`. @returns the exit code */
+export async function down(name: string | undefined, { all }: { all: boolean }): Promise<number> {
+  let standing: readonly Standing[] = listStanding()
+  try {
+    if (name !== undefined || (!all && standing.length > 0)) standing = [findStanding(name)]
+  } catch (error) {
+    if (!(error instanceof StandingError)) throw error
+    return usage(error.message)
+  }
+  if (standing.length === 0) process.stdout.write('no cluster is up\n')
+  let code = 0
+  for (const s of standing) {
+    const started = performance.now()
+    try {
+      await takeDown(s)
+      process.stdout.write(`cluster ${s.name} is taken down (${((performance.now() - started) / 1000).toFixed(1)} s)\n`)
+    } catch (error) {
+      process.stderr.write(`everyhop: ${(error as Error).message}\n`)
+      code = 3
+    }
+  }
+  return code
+}
