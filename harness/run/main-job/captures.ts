@@ -75,7 +75,7 @@ export function capturesClaims(job: () => MainJob): void {
     for (const { case: c, file } of captures()) {
       const token = tokens().get(c.id)
       expect(token, c.id).toMatch(/^[0-9a-f]{32}$/)
-      const readable = await shown(file, `tcp contains "${token}"`)
+      const readable = await shown(file, `frame contains "${token}"`)
       const clear = expectation(c.id)
         .path.legs.flatMap((l) => l.hops.flatMap((h) => h.proofs))
         .flatMap((p) => (p.kind === 'token' && p.row === 'clear' ? [`${p.node}/${p.netns}/${p.dev}`] : []))

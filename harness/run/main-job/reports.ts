@@ -41,7 +41,13 @@ export function reportsClaims(job: () => MainJob, scratch: string): void {
     const [{ tests }] = report.profiles as [{ tests: { name: string; result: string; evidence: { sha256: string; pieces: number } }[] }]
     expect(tests.map((t) => `${t.name} ${t.result}`)).toEqual(cases.map((c) => `${c.id} passed`))
     expect(new Set(tests.map((t) => t.evidence.sha256)).size).toBe(tests.length)
-    for (const t of tests) expect(t.evidence.pieces, t.name).toBeGreaterThan(20)
+    // Its expectation, its requests, and all that a proof points at, each once.
+    const requests = Map.groupBy(read(job().bundle, 'traffic.jsonl').trimEnd().split('\n'), (line) => JSON.parse(line).case as string)
+    for (const [i, { id, legs, checks }] of cases.entries()) {
+      const pointedAt = new Set([...legs.flatMap((l) => l.hops), ...checks].flatMap((h) => h.proofs.flatMap((p) => p.refs)))
+      expect(pointedAt.size, id).toBeGreaterThan(10)
+      expect(tests[i]!.evidence.pieces, id).toBe(1 + requests.get(id)!.length + pointedAt.size)
+    }
   })
 
   test('a byte changed in a packet: `judge` names exactly the tests that rest on it, though their verdicts hold', async () => {

@@ -89,7 +89,7 @@ export function toldClaims(job: () => MainJob, scratch: string): void {
     ])
     expect([difference.added, difference.gone]).toEqual([[], []])
     expect((await everyhop('diff', copy, job().folder)).code).toBe(0)
-  })
+  }, 60_000)
 
   test('a name that means several cases, or none, lists them and ends with 2', async () => {
     const several = await everyhop('explain', 'mesh-to-plain/**', job().folder)

@@ -45,7 +45,15 @@ export function forgedToZtunnel(c: BoundCase, { entry }: Release): Leg {
 export function ztunnelToImpostor(c: BoundCase, { entry }: Release): Leg {
   const from = netns(c.client)
   const tunnel = flow(`${c.client.ip}:$hbone`, `${c.server.ip}:15008`)
-  const told = { 'src.addr': `${c.client.ip}:$turned`, 'dst.addr': tunnel.to, 'dst.hbone_addr': c.endpoint, direction: 'outbound' }
+  const told = {
+    'src.addr': `${c.client.ip}:$turned`,
+    'dst.addr': tunnel.to,
+    'dst.hbone_addr': c.endpoint,
+    direction: 'outbound',
+    // Its own and the expected one, though the other side never proved it.
+    'src.identity': c.client.identity,
+    'dst.identity': c.server.identity,
+  }
   return leg('ztunnel-impostor', 'ztunnel → impostor (HBONE)', 'sealed', 'inpod-mode 1.6 row 10, 4.2, 4.4 row 8, 4.8', [
     hop('leaves ztunnel uncaptured', from, trace(from, 'syn', tunnel, 'nat OUTPUT', untouched, PROXY_MARK)),
     ...entry.answered(from, tunnel),
