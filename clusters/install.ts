@@ -99,6 +99,22 @@ export async function restartDaemonSet(cluster: Reached, name: string, options: 
   await restart(cluster, { kind: 'DaemonSet', name, pods: cluster.nodes.length }, options)
 }
 
+/** The same on all nodes at once, for when no traffic goes on meanwhile. @throws InstallError */
+export async function restartDaemonSetAtOnce(cluster: Reached, name: string, options: WaitOptions = {}): Promise<void> {
+  const path = `/apis/apps/v1/namespaces/${meshNamespace}/daemonsets/${name}`
+  const paced = async (updateStrategy: unknown) =>
+    withApi(cluster, (api) => api.json<KubernetesObject>('PATCH', path, { spec: { updateStrategy } }, 'application/merge-patch+json'))
+  const { spec } = await withApi(cluster, (api) => api.json<KubernetesObject>('GET', path))
+  const { updateStrategy } = spec as { updateStrategy: { rollingUpdate: Record<string, unknown> } }
+  const usual = updateStrategy.rollingUpdate
+  await paced({ rollingUpdate: usual.maxSurge ? { maxSurge: '100%' } : { maxUnavailable: '100%' } })
+  try {
+    await restartDaemonSet(cluster, name, options)
+  } finally {
+    await paced({ rollingUpdate: usual })
+  }
+}
+
 /** The same for the control plane. @throws InstallError */
 export async function restartControlPlane(cluster: Reached, options: WaitOptions = {}): Promise<void> {
   await restart(cluster, { kind: 'Deployment', name: istiodDeployment, pods: 1 }, options)

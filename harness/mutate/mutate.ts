@@ -4,7 +4,7 @@ import { attachCluster } from '../../clusters/attach.ts'
 import type { Cluster } from '../../clusters/cluster.ts'
 import { createCluster } from '../../clusters/create.ts'
 import { meshImages } from '../../clusters/images.ts'
-import { deployApps, installMesh, restartControlPlane, restartDaemonSet } from '../../clusters/install.ts'
+import { deployApps, installMesh, restartControlPlane, restartDaemonSetAtOnce } from '../../clusters/install.ts'
 import { cniDaemonSet, istiodDeployment, ztunnelDaemonSet } from '../../clusters/manifests/names.ts'
 import type { Topology } from '../../clusters/topology.ts'
 import { asExpected, type FaultResult } from '../../reports/faults.ts'
@@ -249,7 +249,7 @@ class Round {
       await restartControlPlane(this.#cluster)
       this.#patched.add(ztunnelDaemonSet)
     }
-    for (const daemonSet of this.#patched) await restartDaemonSet(this.#cluster, daemonSet)
+    for (const daemonSet of this.#patched) await restartDaemonSetAtOnce(this.#cluster, daemonSet)
     this.#patched.clear()
   }
 

@@ -1,38 +1,52 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { asExpected, countOutcomes, type FaultResult, faultsSchema, gotThrough } from '../../reports/faults.ts'
+import { modeNames, modeOf } from '../../harness/modes/index.ts'
+import { asExpected, countOutcomes, type FaultResult, type FaultResults, faultsSchema, gotThrough } from '../../reports/faults.ts'
 import { finished } from './everyhop.ts'
 import { table } from './figures.ts'
-import type { Part } from './part.ts'
+import type { Part, Proof } from './part.ts'
 
-/** Every fault is seeded; the traffic must catch each. */
+/** Every fault of every release is seeded; the traffic must catch each, and where that was written down before. */
 export const faults: Part = async ({ out, signal, say }) => {
-  const { exitCode, stderr, seconds } = await finished(['mutate', '--out', out], { signal })
-  const file = join(out, 'faults.json')
-  if (!existsSync(file))
-    return { failures: [`mutate ended with ${exitCode}: ${stderr.trim().split('\n').slice(-4).join(' / ')}`], report: '' }
-  const { faults } = faultsSchema.parse(JSON.parse(readFileSync(file, 'utf8')))
-  const missed = faults.filter(gotThrough)
-  const summary = `${countOutcomes(faults)}; ${faults.filter((f) => f.audit).length} seen by the state audit; ${seconds.toFixed(0)} s.`
-  say(summary)
-  const words = (p: FaultResult['expected']) => `${p.case} at ${p.hop}`
+  const proofs: Proof[] = []
+  for (const mode of modeNames) {
+    for (const release of modeOf(mode).releases) {
+      signal.throwIfAborted()
+      const name = `${mode}@${release}`
+      const folder = join(out, name)
+      const ended = await finished(['mutate', '--mode', mode, '--release', release, '--out', folder], { signal })
+      const file = join(folder, 'faults.json')
+      const proof: Proof = existsSync(file)
+        ? faultsProof(faultsSchema.parse(JSON.parse(readFileSync(file, 'utf8'))), ended)
+        : {
+            failures: [`mutate ended with ${ended.exitCode}: ${ended.stderr.trim().split('\n').slice(-4).join(' / ')}`],
+            report: 'no results',
+          }
+      say(`${name}: ${proof.report.split('\n')[0]}`)
+      proofs.push({ failures: proof.failures.map((f) => `${name}: ${f}`), report: `### ${name}\n\n${proof.report}` })
+    }
+  }
+  return { failures: proofs.flatMap((p) => p.failures), report: proofs.map((p) => p.report).join('\n\n') }
+}
+
+/** What the faults of one release prove, and what not. @param ended how the command ended, after how long */
+export function faultsProof({ faults }: Pick<FaultResults, 'faults'>, ended: { exitCode: number | undefined; seconds: number }): Proof {
+  const place = (p: FaultResult['expected']) => `${p.case} at ${p.hop}`
+  const failures = faults.flatMap((f) => {
+    if (gotThrough(f)) return [`${f.fault} is not caught: ${f.why}`]
+    return f.traffic && !asExpected(f) ? [`${f.fault} is caught elsewhere: ${place(f.traffic)}, not ${place(f.expected)}`] : []
+  })
+  const summary = `${countOutcomes(faults)}; ${faults.filter((f) => f.audit).length} seen by the state audit; ${ended.seconds.toFixed(0)} s.`
+  const rows = faults.map((f) => [
+    f.fault,
+    f.outcome,
+    f.traffic ? place(f.traffic) : (f.equivalent ?? ''),
+    asExpected(f) ? 'there' : place(f.expected),
+    f.audit ? 'seen' : 'not seen',
+    (f.durationMs / 1000).toFixed(1),
+  ])
   return {
-    failures: [
-      ...missed.map((f) => `${f.fault} is not caught: ${f.why}`),
-      ...(exitCode === 0 || missed.length > 0 ? [] : [`mutate ended with ${exitCode}`]),
-    ],
-    report: [
-      summary,
-      table(
-        ['fault', 'outcome', 'caught by traffic', 'expected', 'audit'],
-        faults.map((f) => [
-          f.fault,
-          f.outcome,
-          f.traffic ? words(f.traffic) : '',
-          asExpected(f) ? 'there' : words(f.expected),
-          f.audit ? 'seen' : 'not seen',
-        ]),
-      ),
-    ].join('\n\n'),
+    failures: [...failures, ...(ended.exitCode === 0 || failures.length > 0 ? [] : [`mutate ended with ${ended.exitCode}`])],
+    report: [summary, table(['fault', 'outcome', 'caught by traffic', 'expected', 'audit', 'seconds'], rows)].join('\n\n'),
   }
 }

@@ -6,7 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { cgroupRoot } from '../../clusters/lab/node/cgroup.ts'
+import type { FaultResult } from '../../reports/faults.ts'
 import { crashed, finished } from './everyhop.ts'
+import { faultsProof } from './faults.ts'
 import { median, random, spread, table } from './figures.ts'
 import { leftovers, look } from './host.ts'
 import { stagesTold } from './runs.ts'
@@ -46,6 +48,39 @@ describe('figures', () => {
     const refused = await finished(['judge', '/nowhere'])
     expect(refused).toMatchObject({ exitCode: 3, stderr: expect.stringContaining('/nowhere') })
     expect(crashed(refused)).toBe(false)
+  })
+})
+
+describe('faults', () => {
+  const there = { case: 'a', hop: 'x' }
+  const fault: FaultResult = {
+    fault: 'f',
+    title: '',
+    outcome: 'caught',
+    traffic: there,
+    expected: there,
+    audit: true,
+    cases: [],
+    durationMs: 1500,
+  }
+  const failures = (change: object, exitCode = 0) => faultsProof({ faults: [{ ...fault, ...change }] }, { exitCode, seconds: 2 }).failures
+
+  test('one that is caught where it was expected is proven', () => {
+    expect(failures({})).toEqual([])
+    expect(faultsProof({ faults: [fault] }, { exitCode: 0, seconds: 2 }).report).toContain('| f | caught | a at x | there | seen | 1.5 |')
+  })
+
+  test('one that is caught at another hop is not, nor one that gets through', () => {
+    expect(failures({ outcome: 'caught elsewhere', traffic: { case: 'a', hop: 'y' } })).toEqual([
+      'f is caught elsewhere: a at y, not a at x',
+    ])
+    expect(failures({ outcome: 'missed', traffic: undefined, why: 'a: pass' }, 1)).toEqual(['f is not caught: a: pass'])
+    expect(failures({ outcome: 'equivalent', traffic: undefined, why: 'a: pass' }, 1)).toEqual(['f is not caught: a: pass'])
+  })
+
+  test('one that is declared to be equivalent is no failure; a command that ends badly is', () => {
+    expect(failures({ outcome: 'equivalent', traffic: undefined, equivalent: 'says why' })).toEqual([])
+    expect(failures({}, 3)).toEqual(['mutate ended with 3'])
   })
 })
 
