@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ApiClient, accessOf } from './api-client.ts'
 import type { Cluster } from './cluster.ts'
 import { createCluster } from './create.ts'
-import { deployApps, InstallError, installMesh, uninstallMesh } from './install.ts'
+import { deployApps, InstallError, installMesh, restartDaemonSetAtOnce, uninstallMesh } from './install.ts'
 import type { Pod } from './kubernetes.ts'
 import { image } from './manifests/names.ts'
 import { clean } from './registry.ts'
@@ -89,6 +89,17 @@ test('apps are ready and, where the labels say so, enrolled', { timeout: 60_000 
   const redirection = (pod: Pod) => [pod.metadata.name, pod.metadata.annotations?.['ambient.istio.io/redirection']]
   expect(Object.fromEntries((await pods('demo')).map(redirection))).toEqual({ httpbin: 'enabled', out: undefined })
   expect((await pods('plain')).map(redirection)).toEqual([['client', undefined]])
+})
+
+test.for(['ztunnel', 'istio-cni-node'])('what is restarted at once is new, and rolls out as before', { timeout: 60_000 }, async (name) => {
+  const path = `/apis/apps/v1/namespaces/istio-system/daemonsets/${name}`
+  const pace = async () => (await api.json<{ spec: { updateStrategy: object } }>('GET', path)).spec.updateStrategy
+  const mine = async () => (await pods('istio-system')).filter((p) => p.metadata.name.startsWith(`${name}-`)).map((p) => p.metadata.uid)
+  const [before, old] = [await pace(), await mine()]
+  await restartDaemonSetAtOnce(cluster, name)
+  expect(await pace()).toEqual(before)
+  expect(await mine()).toHaveLength(1)
+  expect(await mine()).not.toEqual(old)
 })
 
 test('apps without an image fail at once, with the reason', { timeout: 60_000 }, async () => {
