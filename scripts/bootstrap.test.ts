@@ -13,9 +13,10 @@ const isRoot = process.getuid?.() === 0
 let dir: string
 
 /** Every command that the launcher looks for, those of the tests included; flock is the real one. */
-const tools = Object.values<Record<string, string[]>>(JSON.parse(readFileSync(join(root, 'bin/system-packages.json'), 'utf8')))
-  .flatMap((packages) => Object.values(packages).flat())
-  .filter((name) => !name.startsWith('/') && name !== 'flock')
+const groups = Object.values<Record<string, string[]>>(JSON.parse(readFileSync(join(root, 'bin/system-packages.json'), 'utf8')))
+const tools = new Set(
+  groups.flatMap((packages) => Object.values(packages).flat()).filter((name) => !name.startsWith('/') && name !== 'flock'),
+)
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'everyhop-bootstrap-'))

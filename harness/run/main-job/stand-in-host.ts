@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { compareHosts, type HostDifference, type HostSnapshot } from '../../../clusters/audit.ts'
+import { markedProcesses } from '../../../clusters/processes.ts'
 
 export const root = resolve(import.meta.dirname, '../../..')
 export const cli = ['--disable-warning=ExperimentalWarning', join(root, 'harness/cli/main.ts')]
@@ -24,8 +25,10 @@ export class StandInHost {
   async start(): Promise<this> {
     // The state folder itself stays on a host; what runs put into it must not.
     mkdirSync(join(this.#state, 'files'), { recursive: true })
+    // Names of namespaces are files: other tests make theirs in the host's folder.
+    const script = 'ip link set lo up && mkdir -p /run/netns && mount -t tmpfs netns /run/netns && echo up && exec tini sleep infinity'
     const namespaces = ['--net', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc']
-    this.#holder = spawn('unshare', [...namespaces, 'sh', '-c', 'ip link set lo up && echo up && exec tini sleep infinity'], {
+    this.#holder = spawn('unshare', [...namespaces, 'sh', '-c', script], {
       stdio: ['ignore', 'pipe', 'ignore'],
     })
     await once(this.#holder.stdout!, 'data')
@@ -48,6 +51,19 @@ export class StandInHost {
   /** Sends a signal to the program itself: nsenter would keep it. */
   kill(program: ChildProcess, signal: NodeJS.Signals): void {
     process.kill(onlyChild(program.pid!), signal)
+  }
+
+  /** Kills the process that holds the lab of the run which writes to `folder`: nobody is left to take it down. */
+  killLabOf(folder: string): void {
+    const label = readdirSync(this.#state).find(
+      (name) => name.endsWith('.label') && readFileSync(join(this.#state, name), 'utf8').includes(folder),
+    )
+    const owner = label?.slice(0, -'.label'.length)
+    const labs = markedProcesses().filter(
+      (p) => p.owner === owner && readFileSync(`/proc/${p.pid}/cmdline`, 'latin1').includes('lab/daemon.ts'),
+    )
+    if (labs.length !== 1) throw new Error(`${labs.length} processes hold the lab of the run in ${folder}`)
+    process.kill(labs[0]!.pid, 'SIGKILL')
   }
 
   async snapshot(): Promise<HostSnapshot> {
