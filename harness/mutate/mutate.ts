@@ -159,6 +159,7 @@ class Round {
       release,
       cases,
       directory,
+      dumpsAfter: false,
       environment: await environment(this.#o.topology),
     })
     await batch.open()

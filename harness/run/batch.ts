@@ -32,6 +32,8 @@ export interface BatchOptions {
   readonly notRun?: readonly NotRun[]
   /** The bundle's directory, new. */
   readonly directory: string
+  /** Whether state is dumped again at the end, for whoever reads the bundle: no verdict rests on that. @default true */
+  readonly dumpsAfter?: boolean
   readonly onPhase?: (name: string, milliseconds: number) => void
 }
 
@@ -136,7 +138,7 @@ export class Batch {
   /** Takes the last snapshot and closes the streams. The bundle is whole when this returns. */
   async close(): Promise<void> {
     try {
-      await this.#all((session) => session.snapshot('after'))
+      if (this.#o.dumpsAfter ?? true) await this.#all((session) => session.snapshot('after'))
     } finally {
       await this.#all((session) => session[Symbol.asyncDispose]())
     }
