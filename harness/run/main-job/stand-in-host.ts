@@ -25,8 +25,10 @@ export class StandInHost {
   async start(): Promise<this> {
     // The state folder itself stays on a host; what runs put into it must not.
     mkdirSync(join(this.#state, 'files'), { recursive: true })
-    // Names of namespaces are files: other tests make theirs in the host's folder.
-    const script = 'ip link set lo up && mkdir -p /run/netns && mount -t tmpfs netns /run/netns && echo up && exec tini sleep infinity'
+    // Names of namespaces are files and mounts: other tests make and remove theirs in the host's folder.
+    const script = `
+umount --recursive --lazy /run/netns 2>/dev/null
+mkdir -p /run/netns && mount -t tmpfs netns /run/netns && ip link set lo up && echo up && exec tini sleep infinity`
     const namespaces = ['--net', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc']
     this.#holder = spawn('unshare', [...namespaces, 'sh', '-c', script], {
       stdio: ['ignore', 'pipe', 'ignore'],
