@@ -31,15 +31,18 @@ export interface DisruptionBatchOptions {
   readonly directory: string
 }
 
-/** Forty requests a second (upstream's own test of a restart makes 25), until at least 500 are made. */
-const newConnections: LoadShape = { connections: 'new', everyMs: 25, atOnce: 200, least: 500, timeoutMs: 5000 }
-/** Long enough that no answer is no accident; short enough to wait for. */
-const establishedConnections: LoadShape = { connections: 3, everyMs: 40, atOnce: 10, least: 1, timeoutMs: 8000 }
+/** Fifty requests a second (upstream's own test of a restart makes 25), until at least 500 are made. */
+const newConnections: LoadShape = { connections: 'new', everyMs: 20, atOnce: 200, least: 500, timeoutMs: 5000 }
+/** No answer: long enough that it is no accident, and shorter than a server keeps an idle connection (5 s), whose end would be another thing to see. */
+const establishedConnections: LoadShape = { connections: 3, everyMs: 40, atOnce: 10, least: 1, timeoutMs: 4000 }
 const control: LoadShape = { ...newConnections, least: 100 }
 const controls = { quiet: 'control/quiet', closed: 'control/closed', plain: 'control/plain' } as const
-/** A pod that leaves is let go some seconds after it has said so: its connections are used for longer than that, and its label stays off for longer. In requests. */
-const afterwards = 150
-const labelOff = 200
+/** How long connections that stood before are used when all is done, in requests. */
+const afterwards = 50
+/** How long a label stays off once its pod has been let go, in requests. */
+const labelOff = 50
+/** A pod that leaves is let go some seconds after it has said so. */
+const releaseTimeout = 20_000
 /** How long the closed server of the negative control stays so, in requests that have failed. */
 const failures = 5
 
@@ -53,6 +56,8 @@ export class DisruptionBatch {
   readonly #timeline: Timeline
   readonly #actions: Actions
   readonly #pairs: LoadPairs | string
+  /** Pods of the mesh that were taken out of it. */
+  readonly #outside = new Map<string, LoadPod>()
 
   constructor(options: DisruptionBatchOptions) {
     const { directory, cluster, topology } = options
@@ -145,12 +150,30 @@ export class DisruptionBatch {
     if (typeof this.#pairs === 'string') return
     const { client, server } = endsOf(c, this.#pairs)
     const subject = c.subject === 'client' ? client : server
-    if (c.connections === 'new')
-      return this.#load(c.id, client, server, newConnections, () => this.#noted(c.id, () => this.#disturb(c, subject)))
-    if (c.disturbance === 'enrolment') await this.#actions.leave(subject)
-    else await this.#actions.enrol(subject)
-    await this.#established(c, client, server, subject)
-    await this.#actions.enrol(subject)
+    // A cell leaves pods as they are: the next may begin with just that.
+    if (c.disturbance === 'enrolment') await this.#out(subject)
+    else await this.#allIn()
+    if (c.connections === 'established') await this.#established(c, client, server, subject)
+    else await this.#load(c.id, client, server, newConnections, () => this.#noted(c.id, () => this.#disturb(c, subject)))
+  }
+
+  async #in(pod: LoadPod): Promise<void> {
+    await this.#actions.enrol(pod)
+    this.#outside.delete(pod.uid)
+  }
+
+  async #allIn(): Promise<void> {
+    await Promise.all([...this.#outside.values()].map((pod) => this.#in(pod)))
+  }
+
+  /** Takes a pod out of the mesh, and waits until its proxy has let it go: connections that are made before then are captured. */
+  async #out(pod: LoadPod): Promise<void> {
+    if (this.#outside.has(pod.uid)) return
+    const before = this.#progress.released(pod.uid)
+    this.#outside.set(pod.uid, pod)
+    await this.#actions.leave(pod)
+    if (!(await this.#progress.until(() => this.#progress.released(pod.uid) > before, releaseTimeout)))
+      throw new Error(`${pod.netns} has left the mesh, but its ztunnel was not told within ${releaseTimeout / 1000} s`)
   }
 
   async #established(c: Disruption, client: LoadPod, server: LoadPod, subject: LoadPod): Promise<void> {
@@ -190,20 +213,25 @@ export class DisruptionBatch {
   async #disturb(c: Disruption, subject: LoadPod): Promise<void> {
     const replaced = replacedBy[c.disturbance]
     if (replaced) return this.#actions.replace(replaced)
-    if (c.disturbance !== 'enrolment') await this.#actions.leave(subject)
+    if (c.disturbance !== 'enrolment') await this.#out(subject)
+    if (c.disturbance === 'leaving') return
     if (c.disturbance === 'label-off-and-on') {
       const off = this.#progress.answers(c.id).length + labelOff
       await this.#progress.until(() => this.#progress.answers(c.id).length >= off, 60_000)
     }
-    if (c.disturbance !== 'leaving') await this.#actions.enrol(subject)
+    await this.#in(subject)
   }
 
-  /** Closes the streams. The bundle is whole when this returns. */
+  /** Brings back who is out, and closes the streams. The bundle is whole when this returns. */
   async close(): Promise<void> {
-    await this.#all((session) => session[Symbol.asyncDispose]())
-    this.#timeline[Symbol.dispose]()
-    this.#actions[Symbol.dispose]()
-    this.#writer.manifest({ ...this.#manifest, endedAt: new Date().toISOString() })
+    try {
+      await this.#allIn()
+    } finally {
+      await this.#all((session) => session[Symbol.asyncDispose]())
+      this.#timeline[Symbol.dispose]()
+      this.#actions[Symbol.dispose]()
+      this.#writer.manifest({ ...this.#manifest, endedAt: new Date().toISOString() })
+    }
   }
 
   async #all(work: (session: CollectorSession, node: string) => Promise<unknown>): Promise<void> {

@@ -62,10 +62,12 @@ export async function makeLoad(
   const ended = load.then(
     (end) => {
       over = true
+      progress.wake()
       return end
     },
     (error: Error) => {
       over = true
+      progress.wake()
       return error
     },
   )

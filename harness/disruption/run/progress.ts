@@ -12,6 +12,7 @@ export class Progress {
   readonly #answered = new Map<string, Answered[]>()
   readonly #waiting = new Set<() => void>()
   readonly #served = new Set<string>()
+  readonly #released = new Map<string, number>()
 
   /** What to hand to the collector session of a node. */
   readonly listener: EvidenceListener = (kind, payload) => {
@@ -25,8 +26,11 @@ export class Progress {
       }
     } else if (kind === frameKind.logs) {
       for (const [, mark] of payload.toString().matchAll(/([A-Za-z0-9]{8,64}\.\d{6,}\.[0-9a-f]{16})/g)) this.#served.add(mark!)
+      // ztunnel's line in every release, the last thing of a pod's leaving.
+      for (const [, uid] of payload.toString().matchAll(/pod delete request, [^"]*uid=\\"([^"\\]+)\\"/g))
+        this.#released.set(uid!, this.released(uid!) + 1)
     } else return
-    for (const wake of this.#waiting) wake()
+    this.wake()
   }
 
   answers(load: string): readonly Answered[] {
@@ -38,6 +42,16 @@ export class Progress {
     let n = 0
     for (const token of this.#served) if (token.startsWith(`${mark}.`)) n++
     return n
+  }
+
+  /** How often a proxy was told that a pod is not its own any more. */
+  released(uid: string): number {
+    return this.#released.get(uid) ?? 0
+  }
+
+  /** For what happens besides: who waits looks again. */
+  wake(): void {
+    for (const wake of this.#waiting) wake()
   }
 
   /** @returns false after `timeoutMs` */

@@ -20,8 +20,8 @@ const hostTryMs = 2000
 /** An ADD event may be ahead of the watch: so many looks, so far apart. */
 const podTries = 10
 const podTryMs = 10
-/** Every proxy hears of a change within the first, and answers that are on their way come within the second. */
-const leavingTimes = { peersMs: 2000, inFlightMs: 1000 }
+/** Every proxy hears of a change within the first, answers that are on their way come within the second, and a proxy's drain is over within the third (its pod's grace period). */
+const leavingTimes = { peersMs: 2000, inFlightMs: 1000, lingerMs: 30_000 }
 /** How long an ADD waits for an agent that is just starting; the plugin gives up after 5 s. */
 const startWaitMs = 4000
 

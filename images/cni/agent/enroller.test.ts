@@ -18,6 +18,8 @@ let running: boolean
 /** Whether namespaces hold something of the redirection. */
 let marked: boolean
 let waiting: (() => void)[]
+/** Whether what the proxy carries goes on after its pod has left. */
+let lingers: boolean
 
 const ambient = { 'istio.io/dataplane-mode': 'ambient' }
 const event: AddEvent = { Netns: '/var/run/netns/cni-1', PodName: 'web', PodNamespace: 'demo', IPs: [] }
@@ -58,6 +60,7 @@ beforeEach(() => {
   fail = () => false
   running = true
   marked = false
+  lingers = false
   log = memoryLog()
   pods = new PodStore()
   const ips = (pod: Pick<RedirectedPod, 'ips'>) => pod.ips.join('+')
@@ -68,6 +71,7 @@ beforeEach(() => {
     addRunningPod: (pod) => step(`capture ${pod.uid}`),
     podServed: (pod) => step(`served ${pod.uid} ${ips(pod)}`),
     stopCapture: (pod) => step(`uncapture ${pod.uid}`),
+    endCapture: async () => lingers,
     removePod: (pod, alive) => step(`${alive ? 'free' : 'forget'} ${pod.uid}`),
     isMarked: async () => marked,
     reconcilePod: async (pod) => {
@@ -86,7 +90,7 @@ beforeEach(() => {
     },
     openNamespace: () => namespace(),
     annotate: (pod, state) => step(`annotate ${pod.uid} ${state}`),
-    leaving: { peersMs: 0, inFlightMs: 0 },
+    leaving: { peersMs: 0, inFlightMs: 0, lingerMs: 50 },
     rules: { selectors: defaultSelectors, excludeNamespaces: ['kube-system'], systemNamespace: 'istio-system' },
     log,
   })
@@ -188,6 +192,29 @@ test('the label goes: the annotation first, then no new connections, then set an
   expect(steps).toEqual([...leaving, ...leaving, 'del a'])
   await idle()
   expect(enroller.workloads()).toEqual([])
+})
+
+test('what the proxy carries goes on: the proxy is told, and rules go some time after; a pod that is back by then keeps them', async () => {
+  lingers = true
+  marked = true
+  await enroller.start()
+  pods.putPod(pod())
+  await done('annotate a enabled')
+  const leave = () => pods.putPod(pod({ annotations: {}, labels: { 'istio.io/dataplane-mode': 'none' } }))
+  steps = []
+  leave()
+  await done('free a')
+  expect(steps).toEqual(['annotate a null', 'uncapture a', 'del a', 'find a', 'free a'])
+  pods.putPod(pod())
+  await done('annotate a enabled')
+  leave()
+  await done('del a', 2)
+  steps = []
+  pods.putPod(pod())
+  await done('annotate a enabled')
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  expect(steps).not.toContain('free a')
+  expect(log.lines.filter((line) => line.includes('half captured'))).toEqual([])
 })
 
 test.each([

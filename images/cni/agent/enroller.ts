@@ -21,8 +21,8 @@ export interface EnrollerParts {
   readonly openNamespace: (path: string) => Namespace
   readonly annotate: (pod: Pod, state: RedirectionState) => Promise<void>
   readonly rules: Rules
-  /** A running pod that leaves stays captured for so long after it has said so, and then so long for what is in flight. Milliseconds. */
-  readonly leaving: { readonly peersMs: number; readonly inFlightMs: number }
+  /** A running pod that leaves stays captured for so long after it has said so, and then so long for what is in flight; within the last, a proxy that may carry on has ended what it carries. Milliseconds. */
+  readonly leaving: { readonly peersMs: number; readonly inFlightMs: number; readonly lingerMs: number }
   readonly log: Log
 }
 
@@ -48,6 +48,8 @@ export class Enroller {
   readonly #entries = new Map<string, Entry>()
   /** Pods that were there before this agent and do not say whether they are redirected. */
   readonly #unsaid = new Set<string>()
+  /** Pods that have left while their proxy carries on: what it needs goes when the time is over. */
+  readonly #lingering = new Map<string, NodeJS.Timeout>()
   readonly #lock = new KeyedLock()
   readonly #queue: RetryQueue
 
@@ -133,6 +135,7 @@ export class Enroller {
   /** No more work is begun. Entries stay: a new agent takes over. */
   stop(): void {
     this.#queue.close()
+    for (const timer of this.#lingering.values()) clearTimeout(timer)
   }
 
   async #reconcile(uid: string): Promise<void> {
@@ -141,6 +144,7 @@ export class Enroller {
     const entry = this.#entries.get(uid)
     if (!pod || pod.terminal) {
       this.#unsaid.delete(uid)
+      this.#endLingering(uid)
       if (entry) await this.#drop(entry)
       return
     }
@@ -171,6 +175,7 @@ export class Enroller {
     if (!namespace) throw new Error('no process of the pod found on this node')
     const entry = this.#entry(pod)
     entry.namespace = namespace
+    this.#endLingering(pod.uid)
     // The proxy first: its listeners stand when the first connection is turned to them. If it refuses, the pod is captured all the same, and waits for it.
     const served = this.#parts.proxies.add({ ...workload(entry), netns: namespace.fd })
     await served.catch(() => {})
@@ -204,24 +209,42 @@ export class Enroller {
       throw new Error('no process of the pod found on this node, its rules cannot be removed')
     // First: who reads it must not count on what is about to go, and its peers have time to hear that it is no tunnel's end any more.
     await annotate(pod, null)
-    const { peersMs, inFlightMs } = this.#parts.leaving
+    const { peersMs, inFlightMs, lingerMs } = this.#parts.leaving
     const leaver = describe(entry ?? newEntry(pod))
+    let lingers = false
     try {
       if (namespace && entry?.served) {
         await delay(peersMs)
         await redirection.stopCapture({ ...leaver, netns: namespace.fd })
         await delay(inFlightMs)
+        lingers = await redirection.endCapture({ ...leaver, netns: namespace.fd })
       }
-      await redirection.removePod({ ...leaver, ...(namespace ? { netns: namespace.fd } : {}) }, true)
+      if (!lingers) await redirection.removePod({ ...leaver, ...(namespace ? { netns: namespace.fd } : {}) }, true)
       await proxies.remove(pod.uid)
       this.#entries.delete(pod.uid)
     } finally {
       if (namespace && !this.#entries.has(pod.uid)) closeNamespace(namespace)
     }
+    if (lingers) this.#linger(pod.uid, lingerMs)
     log.debug('pod has left the mesh', about(pod))
   }
 
-  /** A former agent may have ended between capturing a pod and annotating it, and the pod's label may have gone since. */
+  /** The rest goes later, unless the pod is back by then. */
+  #linger(uid: string, ms: number): void {
+    const over = () => {
+      this.#unsaid.add(uid)
+      this.#queue.add(uid)
+    }
+    this.#lingering.set(uid, setTimeout(over, ms).unref())
+  }
+
+  /** @returns whether it did linger */
+  #endLingering(uid: string): boolean {
+    clearTimeout(this.#lingering.get(uid))
+    return this.#lingering.delete(uid)
+  }
+
+  /** A former agent may have ended between capturing a pod and annotating it, and the pod's label may have gone since; or a pod has left some time ago. */
   async #sweep(pod: Pod): Promise<void> {
     const { redirection, findNamespace, log } = this.#parts
     const namespace = pod.hostNetwork ? undefined : await findNamespace(pod.uid)
@@ -229,7 +252,8 @@ export class Enroller {
     try {
       if (!(await redirection.isMarked(namespace.fd))) return
       await redirection.removePod({ ...describe(newEntry(pod)), netns: namespace.fd }, true)
-      log.warn('pod outside the mesh was half captured by a former agent and was let go', about(pod))
+      if (this.#endLingering(pod.uid)) log.debug('what carried connections of a pod that has left is gone', about(pod))
+      else log.warn('pod outside the mesh was half captured by a former agent and was let go', about(pod))
     } finally {
       closeNamespace(namespace)
     }

@@ -28,6 +28,8 @@ export interface Redirection {
   podServed(pod: RedirectedPod): Promise<void>
   /** New connections of the pod are not captured any more; those that are go on. For a pod that runs on. */
   stopCapture(pod: RedirectedPod): Promise<void>
+  /** After that: what was captured is cut, but for what the proxy carries to the pod, where the mode lets it go on. @returns whether it does: then `removePod` is due when the proxy has ended it, else at once */
+  endCapture(pod: RedirectedPod): Promise<boolean>
   /** Lets the pod go. `alive`: it runs on and must be reachable without the proxy; otherwise its namespace is left to vanish. */
   removePod(pod: Omit<RedirectedPod, 'netns'> & { readonly netns?: number }, alive: boolean): Promise<void>
   /** Is anything of the redirection in this namespace, whole or half made? @param netns open descriptor */

@@ -60,7 +60,7 @@ export const disruptionFaults: readonly Fault[] = [
     seed: agent(
       inAgent(
         'redirect/inpod/inpod.ts',
-        '    if (gently) await delay(inFlightMs)\n    flushConntrack(pod.netns, gently)\n',
+        "    if (gently) await delay(inFlightMs)\n    flushConntrack(pod.netns, gently ? 'untouched' : 'all')\n",
         '    if (gently) await delay(inFlightMs)\n',
       ),
     ),

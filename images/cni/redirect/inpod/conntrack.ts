@@ -13,13 +13,22 @@ const CTA_MARK = 8
 const CTA_MARK_MASK = 21
 const CTA_STATUS_MASK = 26
 const IPS_DST_NAT = 0x20
-/** Neither translated nor marked. */
-const untranslated = [
-  [CTA_STATUS, 0],
-  [CTA_STATUS_MASK, IPS_DST_NAT],
-  [CTA_MARK, 0],
-  [CTA_MARK_MASK, 0xfff],
-] as const
+/** Attributes of the entries to forget. */
+const filters = {
+  all: [],
+  /** Neither on their way to the proxy (their destination is translated) nor marked by it. */
+  untouched: [
+    [CTA_STATUS, 0],
+    [CTA_STATUS_MASK, IPS_DST_NAT],
+    [CTA_MARK, 0],
+    [CTA_MARK_MASK, 0xfff],
+  ],
+  /** What comes to the proxy by a changed destination. */
+  translated: [
+    [CTA_STATUS, IPS_DST_NAT],
+    [CTA_STATUS_MASK, IPS_DST_NAT],
+  ],
+} as const
 
 /** struct nlattr with a 32-bit value in network order. */
 function attribute(type: number, value: number): Buffer {
@@ -31,14 +40,14 @@ function attribute(type: number, value: number): Buffer {
 }
 
 /**
- * Forgets every tracked connection of a namespace (both families). The next packet of a connection that began before the rules then meets them
+ * Forgets tracked connections of a namespace (both families), by default every one. The next packet of a connection that began before the rules then meets them
  * as a new one does. Without it, a connection that conntrack knew before goes on around the proxy.
  * @param netns open descriptor
- * @param untranslatedOnly keep connections that come to the proxy (their destination is translated) and those that it marked; kernels before 5.10 forget all the same
+ * @param which kernels before 5.10 forget all the same
  */
-export function flushConntrack(netns: number, untranslatedOnly = false): void {
+export function flushConntrack(netns: number, which: keyof typeof filters = 'all'): void {
   // nlmsghdr and nfgenmsg (family AF_UNSPEC, version 0); a delete without attributes is a flush (nfnetlink_conntrack).
-  const filter = untranslatedOnly ? Buffer.concat(untranslated.map(([type, value]) => attribute(type, value))) : Buffer.alloc(0)
+  const filter = Buffer.concat(filters[which].map(([type, value]) => attribute(type, value)))
   const message = Buffer.concat([Buffer.alloc(HEADER + 4), filter])
   message.writeUInt32LE(message.length, 0)
   message.writeUInt16LE((NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_DELETE, 4)

@@ -9,7 +9,7 @@ import { detectBackend, Iptables } from './iptables.ts'
 import { ProbeSets } from './probe-sets.ts'
 import { type InpodRelease, inpodReleases } from './releases.ts'
 import { addRoutes, hasRule, removeRoutes } from './routes.ts'
-import { hostRules, isHostChain, isPodChain, type PodRuleOptions, type Rule } from './rules.ts'
+import { hostRules, isHostChain, isPodChain, isReplyRule, type PodRuleOptions, type Rule } from './rules.ts'
 import { compare } from './ruleset.ts'
 
 export interface InpodOptions extends RedirectionOptions {
@@ -60,7 +60,7 @@ export class InpodRedirection implements Redirection {
     }
     await this.#capture(pod, false)
     if (gently) await delay(inFlightMs)
-    flushConntrack(pod.netns, gently)
+    flushConntrack(pod.netns, gently ? 'untouched' : 'all')
   }
 
   reconcilePod(pod: RedirectedPod): Promise<'intact' | 'repaired'> {
@@ -71,9 +71,25 @@ export class InpodRedirection implements Redirection {
     await this.#sets.assign(pod.uid, pod.ips)
   }
 
-  async stopCapture({ netns }: RedirectedPod): Promise<void> {
+  async stopCapture(pod: RedirectedPod): Promise<void> {
+    const { netns } = pod
+    if (this.#options.release.lingers) {
+      // What the proxy opens towards the pod must still be marked, and the answers brought back to it.
+      const only = async (tables: Iptables) =>
+        tables.ensure(netns, await tables.read(netns), this.#wanted(pod, tables).filter(isReplyRule), isPodChain)
+      await settle((await this.#usable()).map(only))
+      return
+    }
     // The chains stay: without a rule that needs it the kernel would stop tracking, and cut what is being translated.
     await settle((await this.#usable()).map((tables) => tables.unhook(netns, 'nat', isPodChain)))
+  }
+
+  async endCapture({ uid, netns }: RedirectedPod): Promise<boolean> {
+    if (!this.#options.release.lingers) return false
+    await this.#sets.remove(uid)
+    // Their answers come marked too: only the translation tells them from what is carried to the pod.
+    flushConntrack(netns, 'translated')
+    return true
   }
 
   async removePod(pod: Omit<RedirectedPod, 'netns'> & { readonly netns?: number }, alive: boolean): Promise<void> {
@@ -125,12 +141,7 @@ export class InpodRedirection implements Redirection {
       const saved = await tables.read(pod.netns)
       // What an earlier try left captures already: it stays.
       if (compare(saved, [], isPodChain).residue) continue
-      await tables.ensure(
-        pod.netns,
-        saved,
-        this.#wanted(pod, tables).filter((rule) => rule.table === 'mangle'),
-        isPodChain,
-      )
+      await tables.ensure(pod.netns, saved, this.#wanted(pod, tables).filter(isReplyRule), isPodChain)
     }
   }
 

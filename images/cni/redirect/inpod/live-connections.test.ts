@@ -42,8 +42,8 @@ async function serve(at: TestNamespace, address: string, port: number, options: 
 }
 
 /** A connection, and what comes back for each thing that is said on it: the echo, how it ended, or `nothing` within a second. */
-async function talk(from: TestNamespace, to: string): Promise<(text: string) => Promise<string | undefined>> {
-  const socket = new Socket({ fd: socketInNetns(from.fd, AF_INET, SOCK_STREAM) })
+async function talk(from: TestNamespace, to: string, options: SocketOptions = {}): Promise<(text: string) => Promise<string | undefined>> {
+  const socket = new Socket({ fd: socketInNetns(from.fd, AF_INET, SOCK_STREAM, options) })
   open.push(socket)
   await new Promise<void>((resolve, reject) => socket.once('error', reject).connect(8080, to, resolve))
   socket.removeAllListeners('error')
@@ -127,4 +127,22 @@ test('a captured inbound connection goes on when its pod leaves, release 1.21: i
   await redirection.removePod(about(), true)
   expect(await pod.run('iptables-nft-save')).not.toContain('ISTIO')
   expect(await say('after')).toBe('after')
+})
+
+test('a pod that leaves, release 1.21: what the proxy carries to it with its client as the source goes on, what it carries from it is cut, and nothing is captured any more', async () => {
+  const redirection = redirectionOf('1.21')
+  await redirection.addPod(about())
+  await serve(pod, podIp, 8080)
+  await serve(pod, '0.0.0.0', 15001, { mark: 0x539 })
+  // What the proxy opens: marked, from an address that is not the pod's.
+  const asClient = { mark: 0x539, options: [[SOL_IP, IP_TRANSPARENT, 1]], bind: { address: nodeIp, port: 0 } } satisfies SocketOptions
+  const [carried, outbound] = [await talk(pod, podIp, asClient), await talk(pod, nodeIp)]
+  expect([await carried('before'), await outbound('before')]).toEqual(['before', 'before'])
+  await redirection.stopCapture(about())
+  expect([await carried('in flight'), await outbound('in flight')]).toEqual(['in flight', 'in flight'])
+  const late = await talk(pod, podIp, asClient)
+  await expect(pod.run('timeout', '2', 'bash', '-c', `echo > /dev/tcp/${nodeIp}/8080`)).rejects.toThrow(/refused/)
+  expect(await redirection.endCapture(about())).toBe(true)
+  expect([await carried('after'), await late('after'), await outbound('after')]).toEqual(['after', 'after', 'ECONNRESET'])
+  expect(await redirection.isMarked(pod.fd)).toBe(true)
 })

@@ -11,6 +11,8 @@ export interface InpodRelease extends AgentRelease {
   readonly podRules: (options: PodRuleOptions) => Rule[]
   /** Its rules in `mangle` capture nothing, and make the kernel track connections: they can stand before those that capture. */
   readonly tracksFirst: boolean
+  /** Connections that the proxy carries to a pod go on when that leaves: their addresses were never translated. */
+  readonly lingers: boolean
   /** Names of the node's sets of enrolled pods' addresses. */
   readonly probeSets: Readonly<Partial<Record<Family, string>>>
   /** The node's jump stands before all others', else behind them. */
@@ -25,6 +27,7 @@ export const inpodReleases = {
     families: ['v4', 'v6'],
     podRules: redirectRules,
     tracksFirst: true,
+    lingers: false,
     probeSets: { v4: 'istio-inpod-probes-v4', v6: 'istio-inpod-probes-v6' },
     hostJumpFirst: true,
     podSettings: true,
@@ -34,6 +37,7 @@ export const inpodReleases = {
     families: ['v4'],
     podRules: tproxyRules,
     tracksFirst: false,
+    lingers: true,
     probeSets: { v4: 'istio-inpod-probes' },
     hostJumpFirst: false,
     podSettings: false,

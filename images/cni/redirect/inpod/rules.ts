@@ -37,6 +37,8 @@ export function hostRules(probeSet: string, probeAddress: string, jumpFirst: boo
   ]
 }
 
+/** Of a pod's rules those that capture nothing: they mark what the proxy opens towards the pod and bring the answers back to it, and make the kernel track connections. */
+export const isReplyRule = ({ table, spec }: Rule) => table === 'mangle' && !/-j (?:TPROXY|ACCEPT)\b/.test(spec)
 /** Chains that in-pod mode may own inside a pod. */
 export const isPodChain = (chain: string) => chain.startsWith('ISTIO_')
 /** Chains that in-pod mode owns on the node. */
