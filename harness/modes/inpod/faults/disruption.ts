@@ -60,8 +60,8 @@ export const disruptionFaults: readonly Fault[] = [
     seed: agent(
       inAgent(
         'redirect/inpod/inpod.ts',
-        "    if (gently) await delay(inFlightMs)\n    flushConntrack(pod.netns, gently ? 'untouched' : 'all')\n",
-        '    if (gently) await delay(inFlightMs)\n',
+        "    await delay(inFlightMs)\n    flushConntrack(pod.netns, 'untouched')\n",
+        '    await delay(inFlightMs)\n',
       ),
     ),
     cases: [established],

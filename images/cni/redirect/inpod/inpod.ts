@@ -51,16 +51,13 @@ export class InpodRedirection implements Redirection {
     await this.#capture(pod)
   }
 
-  /** First the rules that only make the kernel track: a connection that it knows is left alone by those that translate. When what was in flight has ended, it forgets all, and whatever still goes on is cut. */
+  /** First the rules that only make the kernel track: a connection that it knows is left alone by those that capture. When what was in flight has ended, it forgets all, and whatever still goes on is cut. */
   async addRunningPod(pod: RedirectedPod): Promise<void> {
-    const gently = this.#options.release.tracksFirst
-    if (gently) {
-      await this.#track(pod)
-      await delay(trackedMs)
-    }
+    await this.#track(pod)
+    await delay(trackedMs)
     await this.#capture(pod, false)
-    if (gently) await delay(inFlightMs)
-    flushConntrack(pod.netns, gently ? 'untouched' : 'all')
+    await delay(inFlightMs)
+    flushConntrack(pod.netns, 'untouched')
   }
 
   reconcilePod(pod: RedirectedPod): Promise<'intact' | 'repaired'> {

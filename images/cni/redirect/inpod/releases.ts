@@ -9,8 +9,6 @@ export interface InpodRelease extends AgentRelease {
   /** Address families that are captured. */
   readonly families: readonly Family[]
   readonly podRules: (options: PodRuleOptions) => Rule[]
-  /** Its rules in `mangle` capture nothing, and make the kernel track connections: they can stand before those that capture. */
-  readonly tracksFirst: boolean
   /** Connections that the proxy carries to a pod go on when that leaves: their addresses were never translated. */
   readonly lingers: boolean
   /** Names of the node's sets of enrolled pods' addresses. */
@@ -26,7 +24,6 @@ export const inpodReleases = {
   today: {
     families: ['v4', 'v6'],
     podRules: redirectRules,
-    tracksFirst: true,
     lingers: false,
     probeSets: { v4: 'istio-inpod-probes-v4', v6: 'istio-inpod-probes-v6' },
     hostJumpFirst: true,
@@ -36,7 +33,6 @@ export const inpodReleases = {
   '1.21': {
     families: ['v4'],
     podRules: tproxyRules,
-    tracksFirst: false,
     lingers: true,
     probeSets: { v4: 'istio-inpod-probes' },
     hostJumpFirst: false,
