@@ -1,0 +1,3 @@
+module everyhop.invalid/node-image/pause
+
+go 1.24.0
