@@ -12,7 +12,7 @@ export type CollectorCommand = { readonly id: string } & (
   | { readonly do: 'snapshot'; readonly label: string }
   | { readonly do: 'request'; readonly request: ClientRequest; readonly pod?: { readonly uid: string } | undefined }
   | { readonly do: 'server'; readonly command: ServerCommand; readonly pod: { readonly uid: string } }
-  /** Flows of these clients (IPv4 addresses) are a load's and left out of all streams; `search`: their packets are read for tokens that begin so. None: as before. */
+  /** Flows of these clients (IPv4 addresses) are a load's and left out of all streams and logs; `search`: their packets are read for tokens that begin so, and logs stay whole. None: as before. */
   | { readonly do: 'spare'; readonly clients: readonly string[]; readonly search?: string | undefined }
   /** Answered when the load has ended; its lines come as they are made. */
   | { readonly do: 'load'; readonly load: LoadCommand; readonly pod: { readonly uid: string } }

@@ -127,9 +127,9 @@ export class CollectorSession implements AsyncDisposable {
   }
 
   /**
-   * From now on flows of these clients are a load's: left out of packets, traces, conntrack events and sockets, in all watched namespaces.
+   * From now on flows of these clients are a load's: left out of packets, traces, conntrack events and sockets, in all watched namespaces, and of the nodes' logs.
    * @param clients IPv4 addresses; none: everything is watched again
-   * @param search their packets are read, not written: each token that begins so is told once for each device where it is readable
+   * @param search their packets are read, not written: each token that begins so is told once for each device where it is readable; logs are whole, for what servers tell of the load
    */
   async spare(clients: readonly string[], search?: string): Promise<void> {
     await this.#send({ do: 'spare', clients, search })

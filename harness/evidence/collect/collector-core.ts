@@ -41,7 +41,7 @@ export class Collector {
     this.#output = output
     this.#ring = ring
     this.#file = new PacketFile(output, node)
-    this.#logs = new Logs(({ t, ...line }) => output.line(frameKind.logs, line, t))
+    this.#logs = new Logs((lines) => output.send(frameKind.logs, lines.map((line) => `${JSON.stringify(line)}\n`).join('')))
   }
 
   /** Does one command; resolves with its result, rejects with what went wrong. */
@@ -147,6 +147,7 @@ export class Collector {
   async #spare({ clients, search }: { readonly clients: readonly string[]; readonly search?: string | undefined }): Promise<void> {
     for (const client of clients) addressNumber(client)
     this.#spared = { clients, search }
+    this.#logs.spare(clients, search === undefined)
     await bounded(
       nftAtOnce,
       Array.from(this.#watched.values(), (netns) => () => this.#spareIn(netns)),

@@ -2,7 +2,8 @@ import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type LogLine, Logs, parseCriRecord } from './logs.ts'
+import { parseCriRecord } from './log-file.ts'
+import { type LogLine, Logs } from './logs.ts'
 
 let root: string
 let lines: LogLine[]
@@ -34,8 +35,8 @@ function container(name: string): string {
 
 function follow(): void {
   logs = new Logs(
-    (line) => {
-      lines.push(line)
+    (more) => {
+      lines.push(...more)
       arrived()
     },
     join(root, 'containers'),
@@ -107,6 +108,51 @@ test('flush() reads what no event has told yet; a folder that is not there is lo
   appendFileSync(container('sleep_demo_app'), record('x'))
   logs!.flush()
   expect(texts()).toEqual(['x'])
+})
+
+test('while a load runs lines still come by themselves; those that name its client as an end are left out, if they shall be', async () => {
+  const file = container('httpbin_demo_app')
+  follow()
+  const served = (n: number, peer: string) => record(`{"event":"served","n":${n},"peer":"${peer}:4711"}`)
+  const accessed = (n: number, from: string) =>
+    record(`info access connection complete n=${n} src.addr=${from}:4711 dst.addr=10.244.2.2:8080`)
+  const numbers = () => texts().map((line) => Number(/n"?[:=](\d+)/.exec(line)![1]))
+  appendFileSync(file, served(1, '10.244.1.5'))
+  logs!.spare(['10.244.1.5'], true)
+  appendFileSync(file, served(2, '10.244.1.5') + accessed(3, '10.244.1.5') + served(4, '10.244.1.50') + accessed(5, '110.244.1.5'))
+  await come(3)
+  expect(numbers()).toEqual([1, 4, 5])
+  appendFileSync(file, served(6, '10.244.1.5'))
+  logs!.spare(['10.244.1.5'], false)
+  appendFileSync(file, served(7, '10.244.1.5') + accessed(8, '10.244.1.5'))
+  await come(5)
+  logs!.spare([], true)
+  appendFileSync(file, served(9, '10.244.1.5'))
+  await come(6)
+  expect(numbers()).toEqual([1, 4, 5, 7, 8, 9])
+})
+
+test('a container that is new while a load runs is followed, then and later', async () => {
+  follow()
+  logs!.spare(['10.244.1.5'], true)
+  const file = container('sleep_demo_app')
+  appendFileSync(file, record('one'))
+  await come(1)
+  appendFileSync(file, record('two'))
+  await come(2)
+  logs!.spare([], true)
+  appendFileSync(file, record('three'))
+  await come(3)
+  expect(texts()).toEqual(['one', 'two', 'three'])
+})
+
+test('a spared line in several records is kept whole', () => {
+  const file = container('httpbin_demo_app')
+  follow()
+  logs!.spare(['10.244.1.5'], true)
+  appendFileSync(file, record('"10.244.1.5:1" begins ', 'P') + record('and "10.244.1.5:1" ends') + record('"10.244.1.5:1"') + record('x'))
+  logs!.flush()
+  expect(texts()).toEqual(['"10.244.1.5:1" begins and "10.244.1.5:1" ends', 'x'])
 })
 
 test.each([
