@@ -127,6 +127,13 @@ test('whatever stands in for a value: it is taken or refused with a reason, neve
   )
 })
 
+test.each(examples.slice(0, 3))('a change that takes the spec away is refused with a reason (%#)', (resource, object) => {
+  const store = newStore()
+  store.create(resource, object as never)
+  const patch = () => store.patch(resource, { name: 'a', namespace: 'n' }, { spec: null }, { type: 'merge' })
+  expect([400, 422]).toContain(codeOf(patch))
+})
+
 test('the error names the field', () => {
   const broken = { metadata, spec: { containers: [{ name: 'c', image: 5 }] } }
   const message = expect.stringContaining('spec.containers[0].image: must be a string, is 5')

@@ -25,7 +25,7 @@ export const podStrategy: Strategy<Pod> = {
     if (draft.spec) defaultPodSpec(draft.spec)
   },
   validate(pod, old) {
-    return [...validatePodSpec(pod.spec, 'spec'), ...(old ? validateUpdate(pod, old) : [])]
+    return [...validatePodSpec(pod.spec, 'spec'), ...(old && pod.spec ? validateUpdate(pod, old) : [])]
   },
 }
 
