@@ -17,10 +17,12 @@ export const disruptionFaults: readonly Fault[] = [
     id: 'old-ztunnel-holds-on-to-its-ports',
     title: 'a ztunnel that ends keeps taking connections for seconds, and drops them',
     seed: patched(
+      // A group keeps its program: without this one, that of an earlier roll-out goes on sending connections to the newcomer.
+      edit('hand-over.ts', 'filter.writeUInt32LE(1, 4)', 'filter.writeUInt32LE(0, 4)'),
       edit(
-        'proxy.ts',
-        '    await closeGently(listeners)\n',
-        "    for (const listener of listeners) listener.on('connection', (socket) => socket.destroy())\n    await new Promise((resolve) => setTimeout(resolve, 2000))\n    await closeGently(listeners)\n",
+        'hand-over.ts',
+        '  await sleep(settle)\n',
+        "  for (const server of servers) server.on('connection', (socket) => socket.destroy())\n  await sleep(2000 + settle)\n",
       ),
     ),
     cases: [rollout],
