@@ -7,6 +7,7 @@ import { enrolment } from './prove/enrolment.ts'
 import { faults } from './prove/faults.ts'
 import { kills } from './prove/kills.ts'
 import type { Part, Proof } from './prove/part.ts'
+import { properties } from './prove/properties.ts'
 import { sideBySide } from './prove/side-by-side.ts'
 import { warmStart } from './prove/warm-start.ts'
 
@@ -17,6 +18,7 @@ const parts: Readonly<Record<string, Part>> = {
   kills,
   faults,
   enrolment,
+  properties,
   'side-by-side': sideBySide,
 }
 
