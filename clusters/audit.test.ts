@@ -41,6 +41,7 @@ test('what is left is seen, of whatever kind, and that it is gone', () => {
       'private',
       process.execPath,
       '--disable-warning=ExperimentalWarning',
+      '--v8-pool-size=0',
       '--input-type=module',
       '-e',
       script,

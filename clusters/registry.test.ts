@@ -54,7 +54,7 @@ async function startRun(id: string) {
   `
   const owner = spawn(
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script, id, directory, mount, cgroup],
+    ['--disable-warning=ExperimentalWarning', '--v8-pool-size=0', '--input-type=module', '-e', script, id, directory, mount, cgroup],
     {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: process.env,
@@ -153,7 +153,7 @@ describe('a run in a pid namespace of its own', () => {
       console.log(process.pid)
       process.stdin.resume()
     `
-    const node = [process.execPath, '--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script, id]
+    const node = [process.execPath, '--disable-warning=ExperimentalWarning', '--v8-pool-size=0', '--input-type=module', '-e', script, id]
     const owner = spawn('unshare', ['--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private', ...node], {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: process.env,
@@ -185,7 +185,7 @@ describe('a run in a pid namespace of its own', () => {
       import { clean } from ${JSON.stringify(new URL('./registry.ts', import.meta.url).pathname)}
       console.log(JSON.stringify(await clean()))
     `
-    const node = [process.execPath, '--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script]
+    const node = [process.execPath, '--disable-warning=ExperimentalWarning', '--v8-pool-size=0', '--input-type=module', '-e', script]
     const out = execFileSync('unshare', ['--pid', '--fork', '--mount-proc', '--propagation', 'private', ...node], { encoding: 'utf8' })
     expect(JSON.parse(out)).toEqual({ cleaned: [], alive: [{ id, ownerPid: process.pid }], failed: [] })
   })

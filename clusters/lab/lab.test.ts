@@ -247,7 +247,14 @@ describe('a run that is killed', { timeout: 60_000 }, () => {
   async function ownerOf(id: string, until: string): Promise<ChildProcess> {
     const owner = spawn(
       pinnedNode,
-      ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'testing/owner.ts'), id, join(scratch, id), yaml],
+      [
+        '--disable-warning=ExperimentalWarning',
+        '--v8-pool-size=0',
+        join(import.meta.dirname, 'testing/owner.ts'),
+        id,
+        join(scratch, id),
+        yaml,
+      ],
       {
         stdio: ['ignore', 'pipe', 'inherit'],
         env: process.env,

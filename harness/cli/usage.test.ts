@@ -15,7 +15,7 @@ async function everyhop(...args: string[]) {
   const { exitCode, stdout, stderr } = await execa(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], {
     reject: false,
     cwd: folder,
-    env: { EVERYHOP_STATE_DIR: join(folder, 'state'), NODE_OPTIONS: '--disable-warning=ExperimentalWarning' },
+    env: { EVERYHOP_STATE_DIR: join(folder, 'state'), NODE_OPTIONS: '--disable-warning=ExperimentalWarning --v8-pool-size=0' },
   })
   return { code: exitCode, stdout, stderr, started: existsSync(join(folder, 'state')) || existsSync(join(folder, 'out')) }
 }

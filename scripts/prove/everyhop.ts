@@ -30,7 +30,11 @@ export interface Start {
 
 /** Starts `everyhop ARGS`: its own process, no launcher before it. */
 export const everyhop = (args: readonly string[], options?: Start): Running =>
-  start(process.execPath, ['--disable-warning=ExperimentalWarning', join(root, 'harness/cli/main.ts'), ...args], options)
+  start(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', '--v8-pool-size=0', join(root, 'harness/cli/main.ts'), ...args],
+    options,
+  )
 
 /** Starts a command of the host in the repository's directory. */
 export function start(file: string, args: readonly string[], { env = {}, signal }: Start = {}): Running {

@@ -10,7 +10,7 @@ import { cli, root } from './stand-in-host.ts'
 const asNobody = `
 mount --bind "$1" "$2"
 cd "$2"
-exec setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs env -i "$2/$3" --disable-warning=ExperimentalWarning harness/cli/main.ts judge "$4" --json
+exec setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs env -i "$2/$3" --disable-warning=ExperimentalWarning --v8-pool-size=0 harness/cli/main.ts judge "$4" --json
 `
 
 export function judgedAgainClaims(job: () => MainJob, scratch: string): void {

@@ -40,11 +40,15 @@ mkdir -p /run/netns && mount -t tmpfs netns /run/netns && ip link set lo up && e
 
   /** Starts a program of the pinned Node in here. */
   spawn(args: readonly string[], options: SpawnOptions = {}): ChildProcess {
-    const program = spawn('nsenter', ['--target', `${this.#pid}`, '--net', '--mount', '--pid', '--', process.execPath, ...args], {
-      ...options,
-      cwd: root,
-      env: { ...process.env, EVERYHOP_STATE_DIR: this.#state },
-    })
+    const program = spawn(
+      'nsenter',
+      ['--target', `${this.#pid}`, '--net', '--mount', '--pid', '--', process.execPath, '--v8-pool-size=0', ...args],
+      {
+        ...options,
+        cwd: root,
+        env: { ...process.env, EVERYHOP_STATE_DIR: this.#state },
+      },
+    )
     this.#programs.add(program)
     program.once('exit', () => this.#programs.delete(program))
     return program
