@@ -40,6 +40,19 @@ export interface Redirection {
   reconcileHost(pods: readonly Omit<RedirectedPod, 'netns'>[], complete: boolean): Promise<void>
 }
 
+/** The node's proxy, where a mode joins the node to it. */
+export interface NodeProxy {
+  readonly uid: string
+  readonly namespace: string
+  readonly name: string
+  /** IPv4. */
+  readonly address: string
+  /** An open descriptor of its network namespace. */
+  readonly netns: number
+  /** It answers DNS queries of enrolled pods. */
+  readonly dnsCapture: boolean
+}
+
 /** What any mode's release says to the rest of the agent. */
 export interface AgentRelease {
   /** A proxy is told a pod's name, namespace and service account too, not only its UID. */
@@ -55,6 +68,8 @@ export interface RedirectionOptions {
   readonly probeAddress?: { readonly v4?: string | undefined; readonly v6?: string | undefined }
   /** FORCE_IPTABLES_BINARY. */
   readonly forceBackend?: string | undefined
+  /** The node's address in its pod network, for modes that name it. @throws Error when the node has none */
+  readonly hostAddress?: () => Promise<string>
   readonly log: Log
 }
 

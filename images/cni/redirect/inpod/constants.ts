@@ -1,7 +1,5 @@
 /** Constants of Istio's in-pod mode; all are on the wire or in the kernel, so they are upstream's to the bit. */
 
-export type Family = 'v4' | 'v6'
-
 /** Set by ztunnel on every socket it opens: from the proxy, not to be captured. */
 export const proxyMark = '0x539/0xfff'
 /** Connection and packet mark of replies to connections that the proxy opened with a foreign source: deliver locally. */

@@ -2,15 +2,16 @@ import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { inNetns } from '../../../lib/netns.ts'
 import { settle } from '../command.ts'
+import { AddressSets } from '../netfilter/address-sets.ts'
+import { detectBackend, Iptables } from '../netfilter/iptables.ts'
+import type { Family, Rule } from '../netfilter/rule.ts'
+import { compare } from '../netfilter/ruleset.ts'
 import type { RedirectedPod, Redirection, RedirectionOptions } from '../redirection.ts'
 import { flushConntrack } from './conntrack.ts'
-import { defaultProbeAddress, type Family } from './constants.ts'
-import { detectBackend, Iptables } from './iptables.ts'
-import { ProbeSets } from './probe-sets.ts'
+import { defaultProbeAddress } from './constants.ts'
 import { type InpodRelease, inpodReleases } from './releases.ts'
 import { addRoutes, hasRule, removeRoutes } from './routes.ts'
-import { hostRules, isHostChain, isPodChain, isReplyRule, type PodRuleOptions, type Rule } from './rules.ts'
-import { compare } from './ruleset.ts'
+import { hostRules, isHostChain, isPodChain, isReplyRule, type PodRuleOptions } from './rules.ts'
 
 export interface InpodOptions extends RedirectionOptions {
   readonly release: InpodRelease
@@ -23,14 +24,14 @@ const inFlightMs = 1000
 /** In-pod mode: rules and policy routing inside each pod; on the node only what lets the kubelet's probes through. */
 export class InpodRedirection implements Redirection {
   readonly #options: InpodOptions
-  readonly #sets: ProbeSets
+  readonly #sets: AddressSets
   #families: Promise<readonly Iptables[]> | undefined
   #noIpv6: string | undefined
 
   constructor(options: InpodOptions) {
     this.#options = options
     const all = Object.values(inpodReleases).flatMap((r: InpodRelease) => Object.values(r.probeSets))
-    this.#sets = new ProbeSets(options.host, options.release.probeSets, all)
+    this.#sets = new AddressSets(options.host, options.release.probeSets, all)
   }
 
   async setupHost(): Promise<void> {

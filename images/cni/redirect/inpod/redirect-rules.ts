@@ -1,3 +1,4 @@
+import { mangle, nat, type Rule, raw, when } from '../netfilter/rule.ts'
 import {
   dnsPort,
   hbonePort,
@@ -10,7 +11,7 @@ import {
   proxyMark,
   replyMark,
 } from './constants.ts'
-import { mangle, nat, type PodRuleOptions, type Rule, raw, when } from './rules.ts'
+import type { PodRuleOptions } from './rules.ts'
 
 /** Rules inside an enrolled pod, one family, in the order of each chain: inbound plaintext by REDIRECT (Istio since 1.24). */
 export function redirectRules(options: PodRuleOptions): Rule[] {

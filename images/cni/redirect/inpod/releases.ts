@@ -1,7 +1,7 @@
+import type { Family, Rule } from '../netfilter/rule.ts'
 import type { AgentRelease } from '../redirection.ts'
-import type { Family } from './constants.ts'
 import { redirectRules } from './redirect-rules.ts'
-import type { PodRuleOptions, Rule } from './rules.ts'
+import type { PodRuleOptions } from './rules.ts'
 import { tproxyRules } from './tproxy-rules.ts'
 
 /** What differs between the releases of in-pod mode for the agent. Nothing else asks which release it is. */

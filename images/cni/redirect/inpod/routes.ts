@@ -1,5 +1,6 @@
 import { CommandError, type Netns, netnsPath, runIn, tryIn } from '../command.ts'
-import { type Family, replyMark, replyRulePriority, replyTable } from './constants.ts'
+import type { Family } from '../netfilter/rule.ts'
+import { replyMark, replyRulePriority, replyTable } from './constants.ts'
 
 const anywhere = { v4: '0.0.0.0/0', v6: '::/0' } as const
 const rule = `fwmark ${replyMark} pref ${replyRulePriority} lookup ${replyTable}`

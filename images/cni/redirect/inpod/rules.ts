@@ -1,13 +1,5 @@
-import { type Family, postroutingChain } from './constants.ts'
-
-/** One iptables rule: where it stands, and its text as iptables-save prints it (without `-A CHAIN`). */
-export interface Rule {
-  readonly table: 'mangle' | 'nat' | 'raw'
-  readonly chain: string
-  readonly spec: string
-  /** Position in a built-in chain, from 1; none: at its end. */
-  readonly position?: number
-}
+import { type Family, nat, type Rule } from '../netfilter/rule.ts'
+import { postroutingChain } from './constants.ts'
 
 export interface PodRuleOptions {
   readonly family: Family
@@ -20,11 +12,6 @@ export interface PodRuleOptions {
   /** Source of the node's probes. */
   readonly probeAddress: string
 }
-
-export const mangle = (chain: string, spec: string): Rule => ({ table: 'mangle', chain, spec })
-export const nat = (chain: string, spec: string): Rule => ({ table: 'nat', chain, spec })
-export const raw = (chain: string, spec: string): Rule => ({ table: 'raw', chain, spec })
-export const when = (condition: boolean, ...rules: Rule[]) => (condition ? rules : [])
 
 /**
  * Rules on the node, one family: what a socket of the node itself (the kubelet) sends to an enrolled pod gets the probe address.

@@ -1,3 +1,4 @@
+import { mangle, nat, type Rule, when } from '../netfilter/rule.ts'
 import {
   dnsPort,
   hbonePort,
@@ -10,7 +11,7 @@ import {
   proxyMark,
   replyMark,
 } from './constants.ts'
-import { mangle, nat, type PodRuleOptions, type Rule, when } from './rules.ts'
+import type { PodRuleOptions } from './rules.ts'
 
 /** Rules inside an enrolled pod, IPv4, in the order of each chain: inbound by TPROXY, which leaves addresses as they are (Istio 1.21 to 1.23). */
 export function tproxyRules({ family, dnsCapture, probeAddress }: PodRuleOptions): Rule[] {

@@ -1,10 +1,10 @@
 import { type Netns, runIn } from '../command.ts'
-import type { Family } from './constants.ts'
+import type { Family } from './rule.ts'
 
 const inet = { v4: 'inet', v6: 'inet6' } as const
 
 /** The node's sets of enrolled pods' addresses (ipset, hash:ip), each entry with the pod's UID as its comment. */
-export class ProbeSets {
+export class AddressSets {
   readonly #host: Netns
   readonly #sets: readonly (readonly [family: Family, name: string])[]
   readonly #known: readonly string[]
@@ -45,9 +45,19 @@ export class ProbeSets {
     })
   }
 
+  /** The addresses in the sets that are that pod's. */
+  addressesOf(uid: string): string[] {
+    return [...this.#members].filter(([, owner]) => owner === uid).map(([a]) => a)
+  }
+
+  /** Every address in the sets. */
+  addresses(): string[] {
+    return [...this.#members.keys()]
+  }
+
   /** Takes out all entries of that pod, known by UID: no address is needed, and an address that another pod has taken over stays. */
   remove(uid: string): Promise<void> {
-    return this.#exclusive(() => this.#drop([...this.#members].filter(([, owner]) => owner === uid).map(([a]) => a)))
+    return this.#exclusive(() => this.#drop(this.addressesOf(uid)))
   }
 
   /** Takes out every entry that belongs to none of `uids`. */

@@ -1,6 +1,5 @@
 import { CommandError, type Netns, netnsPath, tryIn } from '../command.ts'
-import type { Family } from './constants.ts'
-import type { Rule } from './rules.ts'
+import type { Family, Rule } from './rule.ts'
 import { compare, type Difference, type Owns, parseSave, removeText, replaceText, type Saved, unhookText } from './ruleset.ts'
 
 export type Backend = 'nft' | 'legacy'
@@ -17,6 +16,20 @@ export async function detectBackend(host: Netns, forced?: string): Promise<Backe
   const legacy = await tryIn(host, ['iptables-legacy-save'])
   if (legacy.exitCode === 0 && /^-A /m.test(legacy.stdout)) return 'legacy'
   return nft.exitCode === 0 || legacy.exitCode !== 0 ? 'nft' : 'legacy'
+}
+
+/**
+ * Which iptables the kubelet uses, as upstream asks from 1.20 on: the backend whose mangle table has the chain that the kubelet leaves as
+ * a hint, nft first; nft where neither has.
+ * @param forced value of FORCE_IPTABLES_BINARY, `nft` or `legacy`
+ */
+export async function kubeletBackend(host: Netns, forced?: string): Promise<Backend> {
+  if (forced) return detectBackend(host, forced)
+  for (const backend of ['nft', 'legacy'] as const) {
+    const saved = await tryIn(host, [`iptables-${backend}-save`, '-t', 'mangle'])
+    if (/^:KUBE-(?:IPTABLES-HINT|KUBELET-CANARY) /m.test(saved.stdout)) return backend
+  }
+  return 'nft'
 }
 
 /** iptables of one backend and one family, in any namespace. */
@@ -61,6 +74,11 @@ export class Iptables {
   async unhook(netns: Netns, table: string, owns: Owns): Promise<void> {
     const text = unhookText(await this.read(netns), table, owns)
     if (text !== '') await this.#restore(netns, text)
+  }
+
+  /** Runs `iptables-restore --noflush` with that text. */
+  write(netns: Netns, text: string): Promise<void> {
+    return this.#restore(netns, text)
   }
 
   async #restore(netns: Netns, text: string): Promise<void> {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { redirectRules } from './redirect-rules.ts'
-import { hostRules, isHostChain, isPodChain } from './rules.ts'
+import { redirectRules } from '../inpod/redirect-rules.ts'
+import { hostRules, isHostChain, isPodChain } from '../inpod/rules.ts'
 import { canonical, compare, parseSave, removeText, replaceText, unhookText } from './ruleset.ts'
 
 const golden = (name: string) => readFileSync(new URL(`../../fixtures/inpod/${name}`, import.meta.url), 'utf8')

@@ -1,4 +1,4 @@
-import type { Rule } from './rules.ts'
+import type { Rule } from './rule.ts'
 
 /** What iptables-save shows: table → chain → rules in order, each without `-A CHAIN`. */
 export type Saved = ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>
@@ -62,6 +62,7 @@ export interface Difference {
 /** Compares what is there with what should be, looking only at owned chains and at the jumps into them. Stricter than upstream: order counts. */
 export function compare(saved: Saved, wanted: readonly Rule[], owns: Owns): Difference {
   const expected = new Map<string, Rule[]>()
+  for (const { table, chain } of wantedChains(wanted, owns)) expected.set(`${table} ${chain}`, [])
   for (const rule of wanted) push(expected, `${rule.table} ${rule.chain}`, rule)
   const found = new Map<string, { specs: string[]; first: boolean }>()
   for (const [table, chains] of saved)
@@ -93,7 +94,7 @@ export function replaceText(saved: Saved, wanted: readonly Rule[], owns: Owns): 
     .map((table) => {
       const rules = wanted.filter((r) => r.table === table)
       const chains = saved.get(table) ?? new Map<string, string[]>()
-      const keep = new Set(rules.map((r) => r.chain).filter(owns))
+      const keep = new Set(wantedChains(rules, owns).map((c) => c.chain))
       const drop = [...chains.keys()].filter((c) => owns(c) && !keep.has(c))
       return block(table, [
         // Declaring a chain makes it, or empties it.
@@ -118,6 +119,13 @@ export function unhookText(saved: Saved, table: string, owns: Owns): string {
   return jumps.length > 0 ? block(table, jumps) : ''
 }
 
+/** Owned chains that the rules fill or lead to: one that is led to may have none. */
+function wantedChains(rules: readonly Rule[], owns: Owns): { readonly table: string; readonly chain: string }[] {
+  const filled = rules.map(({ table, chain }) => ({ table, chain }))
+  const led = rules.map(({ table, spec }) => ({ table, chain: jumpTarget(spec) ?? '' }))
+  return [...filled, ...led].filter(({ chain }) => owns(chain))
+}
+
 function removeJumps(chains: ReadonlyMap<string, readonly string[]>, owns: Owns): string[] {
   return [...chains].flatMap(([chain, rules]) =>
     owns(chain) ? [] : rules.filter((r) => jumpsInto(r, owns)).map((r) => `-D ${chain} ${r}`),
@@ -129,8 +137,12 @@ function ownedIn(chains: ReadonlyMap<string, readonly string[]>, owns: Owns): bo
 }
 
 function jumpsInto(rule: string, owns: Owns): boolean {
-  const target = /(?:^| )-[jg] (\S+)/.exec(rule)?.[1]
+  const target = jumpTarget(rule)
   return target !== undefined && owns(target)
+}
+
+function jumpTarget(rule: string): string | undefined {
+  return /(?:^| )-[jg] (\S+)/.exec(rule)?.[1]
 }
 
 function block(table: string, lines: readonly string[]): string {
