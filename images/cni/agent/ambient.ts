@@ -1,5 +1,3 @@
-import { mkdirSync } from 'node:fs'
-import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { modeRelease } from '../redirect/modes.ts'
 import type { Log, Redirection } from '../redirect/redirection.ts'
@@ -7,9 +5,11 @@ import { dataplaneModeLabel, isEligible, type Rules } from '../shared/eligibilit
 import type { AddEvent } from '../shared/event.ts'
 import type { AgentConfig } from './config.ts'
 import { Enroller } from './enroller.ts'
+import { hostAddress } from './host-address.ts'
 import type { ClusterApi } from './kubernetes.ts'
 import type { Metrics } from './metrics.ts'
 import { NamespaceFinder, openNamespace } from './netns.ts'
+import { NodeProxies } from './node-proxy.ts'
 import { PluginServer } from './plugin-server.ts'
 import { PodStore } from './pods.ts'
 import { ZdsServer } from './zds-server.ts'
@@ -33,7 +33,7 @@ export class Ambient {
   readonly #pods = new PodStore()
   readonly #rules: Rules
   readonly #redirection: Redirection
-  readonly #zds: ZdsServer
+  readonly #proxies: ZdsServer | NodeProxies
   readonly #enroller: Enroller
   readonly #plugin: PluginServer
   readonly #started = Promise.withResolvers<void>()
@@ -54,20 +54,35 @@ export class Ambient {
       ipv6: config.ipv6,
       probeAddress: config.probeAddress,
       forceBackend: config.forceIptables,
+      hostAddress: () => api.nodeNetwork(config.nodeName).then((network) => hostAddress(`${config.hostProc}/1/ns/net`, network)),
       log,
-    })
-    this.#zds = new ZdsServer({
-      path: config.zdsSocket,
-      workloadInfo: release.workloadInfo,
-      log,
-      snapshot: () => this.#enroller.workloads(),
-      onSnapshotTaken: () => this.#enroller.proxyReady(),
     })
     const finder = new NamespaceFinder(config.hostProc)
+    const onActive = () => this.#enroller.proxyReady()
+    const { activate } = this.#redirection
+    // A mode that redirects on the node is joined to one proxy; the others hand each pod's namespace to theirs.
+    this.#proxies = activate
+      ? new NodeProxies({
+          pods: this.#pods,
+          systemNamespace: config.podNamespace,
+          findNamespace: (uid) => finder.find(uid),
+          activate: (proxy) => activate.call(this.#redirection, proxy),
+          onActive,
+          configDir: config.ambientConfigDir,
+          redirectMode: config.redirectMode,
+          log,
+        })
+      : new ZdsServer({
+          path: config.zdsSocket,
+          workloadInfo: release.workloadInfo,
+          log,
+          snapshot: () => this.#enroller.workloads(),
+          onSnapshotTaken: onActive,
+        })
     this.#enroller = new Enroller({
       pods: this.#pods,
       redirection: this.#redirection,
-      proxies: this.#zds,
+      proxies: this.#proxies,
       findNamespace: (uid) => finder.find(uid),
       openNamespace: (path) => openNamespace(`${config.hostRoot}${path}`, config.hostProc),
       annotate: (pod, state) => api.annotate(pod, state),
@@ -90,8 +105,7 @@ export class Ambient {
     this.#logNamespaces()
     await this.#api.follow(this.#pods, this.#config.nodeName)
     await this.#enroller.start()
-    mkdirSync(dirname(this.#config.zdsSocket), { recursive: true })
-    this.#zds.listen()
+    this.#proxies.listen()
     this.#started.resolve()
     this.#log.info('ambient agent is ready')
   }
@@ -136,7 +150,7 @@ export class Ambient {
   async stop(uninstall: boolean): Promise<void> {
     this.#enroller.stop()
     await this.#plugin.close()
-    this.#zds.close()
+    this.#proxies.close()
     if (!uninstall) return
     this.#log.info('CNI ambient server terminating, cleaning up node net rules')
     await this.#redirection.teardownHost()

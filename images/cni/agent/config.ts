@@ -25,6 +25,8 @@ export interface AgentConfig {
   /** A file name in cniNetDir instead of the first one. */
   readonly cniConfName: string | undefined
   readonly zdsSocket: string
+  /** Where modes that program the node tell the plugin how it stands. */
+  readonly ambientConfigDir: string
   readonly daemonSet: string
   readonly healthPort: number
   readonly metricsPort: number
@@ -79,6 +81,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): A
     hostRoot: env.HOST_ROOT ?? '/host',
     cniConfName: env.CNI_CONF_NAME || undefined,
     zdsSocket: env.ZDS_SERVER_SOCKET || '/var/run/ztunnel/ztunnel.sock',
+    ambientConfigDir: env.AMBIENT_CONFIG_DIR || '/etc/ambient-config',
     daemonSet: env.CNI_DAEMONSET_NAME || 'istio-cni-node',
     healthPort: port('HEALTH_PORT', 8000),
     metricsPort: port('MONITORING_PORT', 15014),

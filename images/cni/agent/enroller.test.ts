@@ -108,6 +108,9 @@ const pod = (more: Partial<Pod> = {}): Pod => ({
   hostNetwork: false,
   deleting: false,
   terminal: false,
+  ready: true,
+  createdAt: '',
+  env: {},
   ips: ['10.0.0.1'],
   ...more,
 })

@@ -96,6 +96,12 @@ export class ClusterApi {
     }
   }
 
+  /** This node's pod network and address: `spec.podCIDR` and its InternalIP, each undefined when the Node object has none. */
+  async nodeNetwork(name: string): Promise<{ readonly podCidr: string | undefined; readonly internalIp: string | undefined }> {
+    const { spec, status } = await this.#core.readNode({ name })
+    return { podCidr: spec?.podCIDR, internalIp: status?.addresses?.find((a) => a.type === 'InternalIP')?.address }
+  }
+
   /** Is the agent being uninstalled: is its DaemonSet gone or going? An API server that does not answer says nothing: no. */
   async isUninstall(namespace: string, daemonSet: string): Promise<boolean> {
     try {

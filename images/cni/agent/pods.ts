@@ -15,6 +15,12 @@ export interface Pod {
   readonly terminal: boolean
   /** It is being deleted; its containers may still run. */
   readonly deleting: boolean
+  /** Its condition Ready is true. */
+  readonly ready: boolean
+  /** RFC 3339; empty when not known. */
+  readonly createdAt: string
+  /** Environment of all its containers, as far as it is written out. */
+  readonly env: Readonly<Record<string, string>>
   readonly ips: readonly string[]
 }
 
@@ -26,11 +32,18 @@ export interface ApiPod {
     readonly namespace?: string
     readonly labels?: Record<string, string>
     readonly annotations?: Record<string, string>
+    readonly creationTimestamp?: Date | string
     readonly deletionTimestamp?: unknown
   }
-  readonly spec?: { readonly nodeName?: string; readonly hostNetwork?: boolean; readonly serviceAccountName?: string }
+  readonly spec?: {
+    readonly nodeName?: string
+    readonly hostNetwork?: boolean
+    readonly serviceAccountName?: string
+    readonly containers?: readonly { readonly env?: readonly { readonly name: string; readonly value?: string }[] }[]
+  }
   readonly status?: {
     readonly phase?: string
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[]
     readonly podIP?: string
     readonly podIPs?: readonly { readonly ip?: string }[]
   }
@@ -49,6 +62,11 @@ export function podFromApi(object: ApiPod): Pod {
     hostNetwork: spec.hostNetwork === true,
     deleting: metadata.deletionTimestamp !== undefined,
     terminal: status.phase === 'Succeeded' || status.phase === 'Failed',
+    ready: status.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false,
+    createdAt: metadata.creationTimestamp === undefined ? '' : new Date(metadata.creationTimestamp).toISOString(),
+    env: Object.fromEntries(
+      (spec.containers ?? []).flatMap((c) => (c.env ?? []).flatMap(({ name, value }) => (value ? [[name, value]] : []))),
+    ),
     ips: listed.length > 0 ? listed : status.podIP ? [status.podIP] : [],
   }
 }

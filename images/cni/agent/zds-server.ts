@@ -1,3 +1,5 @@
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { listenSeqpacket, type SeqpacketSocket } from '../../lib/seqpacket.ts'
 import { maxMessage, type WorkloadInfo, type WorkloadRequest } from '../../lib/zds.ts'
 import type { Log } from '../redirect/redirection.ts'
@@ -36,6 +38,7 @@ export class ZdsServer {
   }
 
   listen(): void {
+    mkdirSync(dirname(this.#options.path), { recursive: true })
     this.#listener = listenSeqpacket(this.#options.path, maxMessage + 1, (socket) => this.#accept(socket))
   }
 

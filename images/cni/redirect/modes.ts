@@ -1,5 +1,7 @@
 import { InpodRedirection } from './inpod/inpod.ts'
 import { inpodReleases } from './inpod/releases.ts'
+import { IptablesRedirection } from './iptables/node.ts'
+import { iptablesReleases } from './iptables/releases.ts'
 import type { AgentRelease, Redirection, RedirectionOptions } from './redirection.ts'
 
 /** A mode in one of its releases. */
@@ -10,6 +12,7 @@ export interface ModeRelease {
 
 /** The modes by the value of AMBIENT_REDIRECT_MODE, and the releases of each by that of MESH_RELEASE: the only place that knows them by name. */
 const modes: Readonly<Record<string, Readonly<Record<string, ModeRelease>>>> = {
+  iptables: each(iptablesReleases, (release) => ({ release, make: (options) => new IptablesRedirection(options) })),
   inpod: each(inpodReleases, (release) => ({ release, make: (options) => new InpodRedirection({ ...options, release }) })),
 }
 

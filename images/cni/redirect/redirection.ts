@@ -18,6 +18,8 @@ export interface RedirectedPod {
 export interface Redirection {
   /** Node-wide state, at agent start. Keeps what a former agent left intact. */
   setupHost(): Promise<void>
+  /** Modes that redirect on the node: joins it to its proxy, and takes the place of a former one. Others have no such call. */
+  activate?(proxy: NodeProxy): Promise<void>
   /** Node-wide state away, at uninstall. Pods keep their own. */
   teardownHost(): Promise<void>
   /** Captures the traffic of a pod that starts, before the proxy hears of it. */

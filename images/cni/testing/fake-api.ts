@@ -27,7 +27,7 @@ export interface FakeApi {
   close(): Promise<void>
 }
 
-type Resource = 'pods' | 'namespaces' | 'daemonsets'
+type Resource = 'pods' | 'namespaces' | 'daemonsets' | 'nodes'
 
 /** @param directory where its key, certificate and the service-account files are put */
 export async function fakeApi(directory: string): Promise<FakeApi> {
@@ -104,12 +104,8 @@ export async function fakeApi(directory: string): Promise<FakeApi> {
       const items = [...objects].filter(([id]) => id.startsWith(`${resource}/`)).map(([, o]) => o)
       return json(200, { kind: 'List', apiVersion: 'v1', metadata: { resourceVersion: String(version) }, items })
     }
-    const one = /^\/namespaces\/([^/]+)\/(pods|daemonsets)\/([^/]+)(\/status)?$/.exec(path) ?? /^\/(namespaces)\/([^/]+)$/.exec(path)
-    const [resource, namespace, name] = !one
-      ? []
-      : one[1] === 'namespaces'
-        ? ['namespaces', undefined, one[2]!]
-        : [one[2]!, one[1], one[3]!]
+    const one = /^\/namespaces\/([^/]+)\/(pods|daemonsets)\/([^/]+)(\/status)?$/.exec(path) ?? /^\/(namespaces|nodes)\/([^/]+)$/.exec(path)
+    const [resource, namespace, name] = !one ? [] : one[3] === undefined ? [one[1], undefined, one[2]!] : [one[2]!, one[1], one[3]!]
     const found = resource && objects.get(keyOf(resource as Resource, namespace, name!))
     if (!found) return json(404, { kind: 'Status', code: 404, message: `${path} not found` })
     if (request.method === 'PATCH') {

@@ -31,6 +31,7 @@ export async function testNamespace(): Promise<TestNamespace> {
       return (await execa('nsenter', [`--net=/proc/${process.pid}/fd/${fd}`, '--', ...argv])).stdout
     },
     async close() {
+      if (holder.killed) return
       closeSync(fd)
       const gone = new Promise((resolve) => holder.once('exit', resolve))
       holder.kill('SIGKILL')

@@ -42,9 +42,13 @@ export class TestNode {
     this.pod = pod
   }
 
-  static async create(): Promise<TestNode> {
+  /** @param namespaces the node's and the pod's, when they are there already */
+  static async create(namespaces?: { readonly net: TestNamespace; readonly pod: TestNamespace }): Promise<TestNode> {
     const dir = mkdtempSync(join(tmpdir(), 'everyhop-agent-'))
-    const [api, net, pod] = await Promise.all([fakeApi(dir), testNamespace(), testNamespace()])
+    const made = namespaces
+      ? Promise.resolve(namespaces)
+      : Promise.all([testNamespace(), testNamespace()]).then(([net, pod]) => ({ net, pod }))
+    const [api, { net, pod }] = await Promise.all([fakeApi(dir), made])
     mkdirSync(join(dir, 'proc/1/ns'), { recursive: true })
     symlinkSync(`/proc/${net.pid}/ns/net`, join(dir, 'proc/1/ns/net'))
     mkdirSync(join(dir, 'host/var/run/netns'), { recursive: true })
@@ -58,8 +62,8 @@ export class TestNode {
     return join(this.dir, ...parts)
   }
 
-  /** Starts the agent and waits until it is ready. */
-  async agent(): Promise<RunningAgent> {
+  /** Starts the agent and waits until it is ready. @param env settings besides the usual ones */
+  async agent(env: Readonly<Record<string, string>> = {}): Promise<RunningAgent> {
     const child = spawn(process.execPath, [agentMain], {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: {
@@ -78,6 +82,7 @@ export class TestNode {
         HEALTH_PORT: '0',
         MONITORING_PORT: '0',
         LOG_LEVEL: 'debug',
+        ...env,
       },
     })
     this.#children.push(child)
@@ -118,12 +123,13 @@ export class TestNode {
     return z
   }
 
-  /** Makes the pod's process appear in the node's /proc. */
-  runPod(uid: string): void {
-    mkdirSync(this.path('proc/4242/ns'), { recursive: true })
-    symlinkSync(`/proc/${this.pod.pid}/ns/net`, this.path('proc/4242/ns/net'))
-    writeFileSync(this.path('proc/4242/cgroup'), `0::/kubepods/besteffort/pod${uid}/abc\n`)
-    writeFileSync(this.path('proc/4242/stat'), `4242 (a b) S ${'0 '.repeat(18)}100 0\n`)
+  /** Makes a process of that pod appear in the node's /proc. */
+  runPod(uid: string, namespace = this.pod, pid = 4242): void {
+    const proc = this.path('proc', String(pid))
+    mkdirSync(join(proc, 'ns'), { recursive: true })
+    symlinkSync(`/proc/${namespace.pid}/ns/net`, join(proc, 'ns/net'))
+    writeFileSync(join(proc, 'cgroup'), `0::/kubepods/besteffort/pod${uid}/abc\n`)
+    writeFileSync(join(proc, 'stat'), `${pid} (a b) S ${'0 '.repeat(18)}100 0\n`)
   }
 
   /** Calls the installed plugin as a container runtime does at a pod's start. */
