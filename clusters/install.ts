@@ -3,6 +3,7 @@ import type { Cluster } from './cluster.ts'
 import { appImages, meshImages } from './images.ts'
 import type { KubernetesObject, Pod } from './kubernetes.ts'
 import { appManifests } from './manifests/apps.ts'
+import { imageNames } from './manifests/configured.ts'
 import { type MeshOptions, meshManifests } from './manifests/mesh.ts'
 import { istiodDeployment, meshNamespace, rootConfigMap } from './manifests/names.ts'
 import { fatalReason, podTrouble } from './pod-trouble.ts'
@@ -27,10 +28,11 @@ const redirectionAnnotation = 'ambient.istio.io/redirection'
 /** Installs the mesh and waits until its control plane is there and each of its DaemonSets is rolled out. @throws InstallError, ApplyError */
 export async function installMesh(cluster: Cluster, options: MeshOptions & WaitOptions): Promise<void> {
   const objects = meshManifests(options)
-  await cluster.loadImages(meshImages)
+  const names = imageNames(options)
+  await cluster.loadImages(meshImages.map((i) => ({ ...i, name: names[i.name] ?? i.name })))
   await cluster.apply(objects)
   const named = (kind: string) => objects.filter((o) => o.kind === kind).map((o) => o.metadata.name)
-  const [sets, deployments] = [named('DaemonSet'), named('Deployment')]
+  const [sets, deployments, kinds] = [named('DaemonSet'), named('Deployment'), named('CustomResourceDefinition')]
   await withApi(cluster, async (api) => {
     const all = (names: string[], isDone: (object: KubernetesObject) => boolean) => (found: KubernetesObject[]) =>
       names.every((name) => found.some((object) => object.metadata.name === name && isDone(object))) || undefined
@@ -44,6 +46,10 @@ export async function installMesh(cluster: Cluster, options: MeshOptions & WaitO
             all(sets, (set) => isRolledOut(set, cluster.nodes.length)),
             { ...options, signal: over.signal },
           ),
+          api.until('/apis/apiextensions.k8s.io/v1/customresourcedefinitions', all(kinds, isEstablished), {
+            ...options,
+            signal: over.signal,
+          }),
           api.until(`${apps}/deployments`, all(deployments, isAvailable), { ...options, signal: over.signal }),
         ]),
         // Ends only by an error: a pod that no waiting mends.
@@ -172,7 +178,9 @@ export async function uninstallMesh(cluster: Cluster, options: MeshOptions): Pro
     const { items } = await api.list(`/api/v1/configmaps?fieldSelector=metadata.name%3D${rootConfigMap}`)
     await cluster.delete(items.map((o) => ({ ...o, apiVersion: 'v1', kind: 'ConfigMap' })))
   })
-  await cluster.delete(objects.filter((o) => o.kind !== 'DaemonSet' && o.kind !== 'Deployment').reverse())
+  // Users' policies hang on the definitions of their kinds.
+  const stays = ['DaemonSet', 'Deployment', 'CustomResourceDefinition']
+  await cluster.delete(objects.filter((o) => !stays.includes(o.kind)).reverse())
 }
 
 function isReady(pod: Pod): boolean {
@@ -201,6 +209,12 @@ function isRolledOut(set: KubernetesObject, nodes: number): boolean {
     status.numberAvailable === desired &&
     status.currentNumberScheduled === desired
   )
+}
+
+/** A kind of configuration that is served. */
+function isEstablished({ status }: KubernetesObject): boolean {
+  const { conditions = [] } = (status ?? {}) as { conditions?: { type: string; status: string }[] }
+  return conditions.some((c) => c.type === 'Established' && c.status === 'True')
 }
 
 function isAvailable(deployment: KubernetesObject): boolean {

@@ -6,7 +6,7 @@ import { listStanding, writeStanding } from './standing.ts'
 import type { FromKeeper, KeeperOptions } from './up.ts'
 
 // The process that holds a cluster which is up. Until it stands, the end of its channel is the end of it; then SIGTERM is.
-const { name, mode, release, topology, topologyGiven } = JSON.parse(process.argv[2] ?? '{}') as KeeperOptions
+const { name, mode, release, topology, topologyGiven, values, valuesGiven } = JSON.parse(process.argv[2] ?? '{}') as KeeperOptions
 const say = (message: FromKeeper) => {
   if (process.connected) process.send?.(message, undefined, undefined, () => {})
 }
@@ -47,7 +47,7 @@ try {
     onProgress: (line) => say({ say: 'progress', line }),
   })
   stage(`installing the mesh (mode ${mode}, release ${release})`)
-  await installMesh(cluster, { mode, release })
+  await installMesh(cluster, { ...values, mode, release })
   stage(`starting ${topology.pods.length} pods`)
   await deployApps(cluster, topology)
   signal.throwIfAborted()
@@ -59,6 +59,7 @@ try {
     release,
     topology,
     topologyGiven,
+    ...(values ? { values, valuesGiven } : {}),
     startedAt: new Date().toISOString(),
     handle: cluster.handle,
     keeper: ownIdentity(),

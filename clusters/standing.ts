@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from
 import { join } from 'node:path'
 import { z } from 'zod'
 import { lives } from './identity.ts'
+import type { MeshValues } from './manifests/values/read.ts'
 import { stateDirectory } from './registry.ts'
 import type { Topology } from './topology.ts'
 
@@ -14,6 +15,12 @@ const standingSchema = z.object({
   release: z.string(),
   /** As the command was given it. */
   topologyGiven: z.string(),
+  /** What a values file says of the mesh, and the file as the command was given it. */
+  values: z
+    .unknown()
+    .transform((value) => value as MeshValues)
+    .optional(),
+  valuesGiven: z.string().optional(),
   topology: z.unknown().transform((value) => value as Topology),
   startedAt: z.string(),
   handle: z.object({

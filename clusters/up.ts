@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { lives } from './identity.ts'
 import { nodeFlags, pinnedNode } from './lab/node/root.ts'
+import type { MeshValues } from './manifests/values/read.ts'
 import { clean } from './registry.ts'
 import type { Standing } from './standing.ts'
 import type { Topology } from './topology.ts'
@@ -13,6 +14,9 @@ export interface KeeperOptions {
   readonly release: string
   readonly topology: Topology
   readonly topologyGiven: string
+  /** What a values file says of the mesh, and the file as the command was given it. */
+  readonly values?: MeshValues | undefined
+  readonly valuesGiven?: string | undefined
 }
 
 export type FromKeeper =

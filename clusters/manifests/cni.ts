@@ -2,19 +2,20 @@ import type { KubernetesObject } from '../kubernetes.ts'
 import type { MeshOptions } from './mesh.ts'
 import { cniDaemonSet, image, meshNamespace } from './names.ts'
 import { clusterRole, environment, everyNode, role, serviceAccount } from './objects.ts'
+import type { MeshSettings } from './values/settings.ts'
 
 const account = 'istio-cni'
 
 /** Volume, path on the node, path in the agent's container. */
-const hostPaths = [
-  { name: 'cni-bin-dir', host: '/opt/cni/bin', inside: '/host/opt/cni/bin' },
+const hostPathsOf = ({ binDir, confDir, netnsDir }: NonNullable<MeshSettings['cni']>) => [
+  { name: 'cni-bin-dir', host: binDir ?? '/opt/cni/bin', inside: '/host/opt/cni/bin' },
   { name: 'cni-host-procfs', host: '/proc', inside: '/host/proc', type: 'Directory', extra: { readOnly: true } },
-  { name: 'cni-net-dir', host: '/etc/cni/net.d', inside: '/host/etc/cni/net.d' },
+  { name: 'cni-net-dir', host: confDir ?? '/etc/cni/net.d', inside: '/host/etc/cni/net.d' },
   { name: 'cni-socket-dir', host: '/var/run/istio-cni', inside: '/var/run/istio-cni' },
   // New pods' namespaces are mounted there after the agent has started, so the mounts must come through.
   {
     name: 'cni-netns-dir',
-    host: '/var/run/netns',
+    host: netnsDir ?? '/var/run/netns',
     inside: '/host/var/run/netns',
     type: 'DirectoryOrCreate',
     extra: { mountPropagation: 'HostToContainer' },
@@ -24,6 +25,8 @@ const hostPaths = [
 
 /** The node agent that installs the CNI plugin and redirects pods: names, paths, environment and rights of upstream's istio-cni chart. */
 export function cniManifests(options: MeshOptions): KubernetesObject[] {
+  const own = options.settings?.cni ?? {}
+  const hostPaths = hostPathsOf(own)
   const ambient = { matchLabels: { 'istio.io/dataplane-mode': 'ambient' } }
   const notNone = { matchExpressions: [{ key: 'istio.io/dataplane-mode', operator: 'NotIn', values: ['none'] }] }
   const selectors = [{ podSelector: ambient }, { podSelector: notNone, namespaceSelector: ambient }]
@@ -75,9 +78,10 @@ export function cniManifests(options: MeshOptions): KubernetesObject[] {
                   AMBIENT_DNS_CAPTURE: String(options.dnsCapture ?? true),
                   AMBIENT_IPV6: String(options.ipv6 ?? true),
                   AMBIENT_RECONCILE_POD_RULES_ON_STARTUP: 'true',
-                  ENABLE_AMBIENT_DETECTION_RETRY: 'false',
+                  ENABLE_AMBIENT_DETECTION_RETRY: String(own.detectionRetry ?? false),
                   CHAINED_CNI_PLUGIN: 'true',
-                  EXCLUDE_NAMESPACES: 'kube-system',
+                  ...(own.confName ? { CNI_CONF_NAME: own.confName } : {}),
+                  EXCLUDE_NAMESPACES: (own.excludeNamespaces ?? ['kube-system']).join(','),
                   REPAIR_ENABLED: 'false',
                   NATIVE_NFTABLES: 'false',
                 }),

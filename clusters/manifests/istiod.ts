@@ -1,4 +1,5 @@
 import type { KubernetesObject } from '../kubernetes.ts'
+import type { MeshOptions } from './mesh.ts'
 import { image, istiodDeployment, meshNamespace, rootConfigMap } from './names.ts'
 import { clusterRole, environment, role, serviceAccount } from './objects.ts'
 
@@ -6,7 +7,7 @@ const account = 'istiod'
 const labels = { app: 'istiod', istio: 'pilot' }
 
 /** The control plane: names, ports and settings of upstream's istiod chart, with the rights that it needs and no others. */
-export function istiodManifests(): KubernetesObject[] {
+export function istiodManifests({ settings = {} }: Pick<MeshOptions, 'settings'> = {}): KubernetesObject[] {
   const read = ['get', 'list', 'watch']
   return [
     serviceAccount(meshNamespace, account),
@@ -75,7 +76,8 @@ export function istiodManifests(): KubernetesObject[] {
                 env: environment({
                   POD_NAME: { field: 'metadata.name' },
                   POD_NAMESPACE: { field: 'metadata.namespace' },
-                  CLUSTER_ID: 'Kubernetes',
+                  CLUSTER_ID: settings.cluster ?? 'Kubernetes',
+                  ...(settings.network ? { NETWORK: settings.network } : {}),
                   TRUST_DOMAIN: 'cluster.local',
                   CA_TRUSTED_NODE_ACCOUNTS: `${meshNamespace}/ztunnel`,
                 }),

@@ -4,10 +4,12 @@ import { image, istiodAddress, meshNamespace, rootConfigMap, ztunnelDaemonSet } 
 import { environment, everyNode, serviceAccount } from './objects.ts'
 
 const account = 'ztunnel'
-const graceSeconds = 30
+const usualGraceSeconds = 30
 
 /** The node's L4 proxy: names, environment, rights and roll-out of upstream's ztunnel chart. */
 export function ztunnelManifests(options: MeshOptions): KubernetesObject[] {
+  const { settings = {} } = options
+  const graceSeconds = settings.ztunnel?.graceSeconds ?? usualGraceSeconds
   return [
     serviceAccount(meshNamespace, account),
     {
@@ -52,7 +54,8 @@ export function ztunnelManifests(options: MeshOptions): KubernetesObject[] {
                   INPOD_ENABLED: 'true',
                   MESH_RELEASE: options.release,
                   INPOD_UDS: '/var/run/ztunnel/ztunnel.sock',
-                  ISTIO_META_CLUSTER_ID: 'Kubernetes',
+                  ISTIO_META_CLUSTER_ID: settings.cluster ?? 'Kubernetes',
+                  ...(settings.network ? { NETWORK: settings.network } : {}),
                   // Whatever the agent's default: a pod's annotation can ask for capture, and its questions must find a listener.
                   ISTIO_META_DNS_CAPTURE: 'true',
                   IPV6_ENABLED: String(options.ipv6 ?? true),

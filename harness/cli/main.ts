@@ -17,6 +17,8 @@ function releases(value: string): string[] {
   return [...new Set(list(value))]
 }
 
+const valuesHelp = "settings of the mesh under upstream's names: an IstioOperator or values of its Helm charts, as YAML"
+
 const program = new Command('everyhop')
   .description('Proves, for every hop of every request, that an ambient mesh redirected the traffic the way its mode promises.')
   .exitOverride()
@@ -55,6 +57,7 @@ program
     ['today'],
   )
   .option('--topology <name>', 'a topology that ships with Everyhop, or a YAML file', 'two-nodes')
+  .option('--values <file>', valuesHelp)
   .option('--quick', 'only the quick part of the matrix', false)
   .option('--case <glob>', 'only cases whose id matches; with ! in front, not those; repeatable', collect, [])
   .option('--list', 'print the ids of the cases and end', false)
@@ -75,6 +78,7 @@ program
   .addOption(new Option('--mode <name>', 'redirection mode').choices(modeNames).default('inpod'))
   .option('--release <name>', 'whose behaviour is followed', 'today')
   .option('--topology <name>', 'a topology that ships with Everyhop, or a YAML file', 'two-nodes')
+  .option('--values <file>', valuesHelp)
   .option('--json', 'print as JSON', false)
   .action(async (options) => {
     const { up } = await import('./up.ts')
@@ -100,6 +104,17 @@ program
   .action(async (place: string, command: string[], options: { cluster?: string }) => {
     const { shell } = await import('./shell.ts')
     exitCode = await shell(place, command, options)
+  })
+
+program
+  .command('manifests')
+  .description("print the mesh's Kubernetes objects as YAML, for kubectl apply --server-side -f -")
+  .addOption(new Option('--mode <name>', 'redirection mode').choices(modeNames).default('inpod'))
+  .option('--release <name>', 'whose behaviour is followed', 'today')
+  .option('--values <file>', valuesHelp)
+  .action(async (options) => {
+    const { manifests } = await import('./manifests.ts')
+    exitCode = manifests(options)
   })
 
 program

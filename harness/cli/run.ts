@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { type MeshValues, ValuesError } from '../../clusters/manifests/values/read.ts'
 import { findStanding, type Standing, StandingError } from '../../clusters/standing.ts'
 import { loadTopology, type Topology, TopologyError } from '../../clusters/topology.ts'
 import { bringUp } from '../../clusters/up.ts'
@@ -15,6 +16,7 @@ import { fitBudget, rememberCosts } from './budget.ts'
 import { lastDuration, rememberDuration } from './durations.ts'
 import { ProgressView } from './progress.ts'
 import { standingText } from './standing-text.ts'
+import { valuesOf } from './values.ts'
 import { caseText, summaryText } from './view.ts'
 
 /** The topology that ships. */
@@ -25,6 +27,8 @@ export interface RunArguments {
   readonly mode: readonly string[]
   readonly release: readonly string[]
   readonly topology: string
+  /** A file with settings of the mesh. */
+  readonly values?: string
   readonly quick: boolean
   readonly case: readonly string[]
   readonly list: boolean
@@ -43,6 +47,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
   let all: Case[]
   let allDisruptions: Disruption[]
   let standing: Standing | undefined
+  let values: MeshValues | undefined
   try {
     standing = args.cluster === undefined ? undefined : findStanding(args.cluster)
     const [mode, release] = standing ? [[standing.mode], [standing.release]] : [args.mode, args.release]
@@ -52,6 +57,13 @@ export async function runVerb(args: RunArguments): Promise<number> {
     if (!(error instanceof RangeError || error instanceof StandingError)) throw error
     return usage(error.message)
   }
+  try {
+    values = standing ? standing.values : valuesOf(args.values, args.mode)
+  } catch (error) {
+    if (!(error instanceof ValuesError)) throw error
+    return usage(error.message)
+  }
+  if (standing && args.values) return usage('--cluster stands with values of its own; fix: everyhop up --values FILE')
   if (standing && args.keep) return usage('--cluster stays up by itself; use --keep without it')
   const selection = { quick: args.quick, globs: args.case }
   const asked = select(all, selection)
@@ -99,7 +111,11 @@ export async function runVerb(args: RunArguments): Promise<number> {
     const [{ mode, release }] = [...cases, ...disruptions] as [Case | Disruption]
     const name = `kept-${newRunName().replaceAll(/[^a-z0-9]/g, '-')}`
     try {
-      standing = await bringUp({ name, mode, release, topology, topologyGiven }, view.doing, ending.signal)
+      standing = await bringUp(
+        { name, mode, release, topology, topologyGiven, values, valuesGiven: args.values },
+        view.doing,
+        ending.signal,
+      )
       view.stage(`cluster ${name} with mesh and pods`, performance.now() - started)
     } catch (error) {
       progress.end()
@@ -112,6 +128,8 @@ export async function runVerb(args: RunArguments): Promise<number> {
       provider: args.provider,
       topology,
       topologyGiven: topologyGiven === defaultTopology ? undefined : topologyGiven,
+      values,
+      valuesGiven: standing?.valuesGiven ?? args.values,
       cases,
       disruptions,
       notRun: plan?.notRun ?? [],

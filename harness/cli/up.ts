@@ -1,3 +1,4 @@
+import { type MeshValues, ValuesError } from '../../clusters/manifests/values/read.ts'
 import { findStanding, listStanding, type Standing, StandingError } from '../../clusters/standing.ts'
 import { loadTopology, TopologyError } from '../../clusters/topology.ts'
 import { bringUp, takeDown } from '../../clusters/up.ts'
@@ -5,36 +6,40 @@ import { modeOf } from '../modes/index.ts'
 import { ProgressView } from './progress.ts'
 import { usage } from './run.ts'
 import { standingText } from './standing-text.ts'
+import { valuesOf } from './values.ts'
 
 export interface UpArguments {
   readonly name: string
   readonly mode: string
   readonly release: string
   readonly topology: string
+  readonly values?: string
   readonly json: boolean
 }
 
 /** `everyhop up`: a cluster with mesh and apps that stays. @returns the exit code */
-export async function up({ name, mode, release, topology: given, json }: UpArguments): Promise<number> {
+export async function up({ name, mode, release, topology: given, values: valuesGiven, json }: UpArguments): Promise<number> {
   const tell = (s: Standing, how: string) => process.stdout.write(json ? `${JSON.stringify(s, null, 1)}\n` : `${standingText(s, how)}\n`)
   if (!modeOf(mode).releases.includes(release))
     return usage(`mode ${mode} has no release ${release}; use one of: ${modeOf(mode).releases.join(', ')}`)
   if (!/^[a-z0-9][a-z0-9-]{0,40}$/.test(name)) return usage(`--name ${name}: use lower-case letters, digits and dashes`)
   const there = listStanding().find((s) => s.name === name)
   if (there) {
-    const different = there.mode !== mode || there.release !== release || there.topologyGiven !== given
+    const different = there.mode !== mode || there.release !== release || there.topologyGiven !== given || there.valuesGiven !== valuesGiven
     if (!different) tell(there, 'stands already')
     return different
       ? usage(
-          `cluster ${name} stands with mode ${there.mode}, release ${there.release}, topology ${there.topologyGiven}; fix: use another --name, or everyhop down ${name}`,
+          `cluster ${name} stands with mode ${there.mode}, release ${there.release}, topology ${there.topologyGiven}${there.valuesGiven ? `, values ${there.valuesGiven}` : ''}; fix: use another --name, or everyhop down ${name}`,
         )
       : 0
   }
   let topology: ReturnType<typeof loadTopology>
+  let values: MeshValues | undefined
   try {
     topology = loadTopology(given)
+    values = valuesOf(valuesGiven, [mode])
   } catch (error) {
-    if (!(error instanceof TopologyError)) throw error
+    if (!(error instanceof TopologyError || error instanceof ValuesError)) throw error
     return usage(error.message)
   }
   const progress = new ProgressView(process.stderr)
@@ -42,7 +47,11 @@ export async function up({ name, mode, release, topology: given, json }: UpArgum
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort(new Error('interrupted')))
   const started = performance.now()
   try {
-    const standing = await bringUp({ name, mode, release, topology, topologyGiven: given }, (line) => progress.doing(line), ending.signal)
+    const standing = await bringUp(
+      { name, mode, release, topology, topologyGiven: given, values, valuesGiven },
+      (line) => progress.doing(line),
+      ending.signal,
+    )
     progress.end()
     tell(standing, `stands after ${((performance.now() - started) / 1000).toFixed(1)} s`)
     return 0

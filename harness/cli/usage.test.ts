@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parseAllDocuments } from 'yaml'
+import { meshManifests } from '../../clusters/manifests/mesh.ts'
 
 let folder: string
 beforeAll(() => {
@@ -130,4 +132,53 @@ test('a crash ends with 3, not as if the mesh had failed', async () => {
     cwd: folder,
   })
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 3, stderr: expect.stringContaining('everyhop: Error: broken\n') })
+})
+
+describe('manifests', () => {
+  const write = (name: string, text: string) => {
+    writeFileSync(join(folder, name), text)
+    return name
+  }
+  test('prints what is installed, as documents of YAML, with the settings of a values file; what has no effect is told', async () => {
+    const file = write('mine.yaml', 'values: { cni: { ambient: { dnsCapture: false } }, global: { tag: v9, proxy: { logLevel: info } } }')
+    const { code, stdout, stderr, started } = await everyhop('manifests', '--values', file)
+    expect(code).toBe(0)
+    const objects = parseAllDocuments(stdout).map((d) => d.toJS())
+    expect(objects.map((o) => `${o.kind} ${o.metadata.name}`)).toEqual(
+      expect.arrayContaining([
+        'CustomResourceDefinition authorizationpolicies.security.istio.io',
+        'DaemonSet istio-cni-node',
+        'DaemonSet ztunnel',
+        'Deployment istiod',
+      ]),
+    )
+    expect(objects).toEqual(meshManifests({ mode: 'inpod', release: 'today', dnsCapture: false, settings: { all: { tag: 'v9' } } }))
+    expect(stderr).toBe('everyhop: mine.yaml: values.global.proxy has no effect: sidecars are not made')
+    expect(started).toBe(false)
+  })
+
+  test.each([
+    [
+      'manifests',
+      'cni: { ambient: { redirectMode: ebpf } }',
+      /redirectMode: ebpf is not supported: this mode is not made yet; fix: one of inpod/,
+    ],
+    [
+      'run',
+      'cni: { ambient: { dnsCaptured: true } }',
+      /cni\.ambient\.dnsCaptured is not known; fix: did you mean cni\.ambient\.dnsCapture\?/,
+    ],
+    ['up', 'profile: sidecar', /profile: "sidecar" is not supported/],
+  ])('%s refuses %s before anything is made', async (verb, text, said) => {
+    const { code, stdout, stderr, started } = await everyhop(verb, '--values', write('wrong.yaml', text))
+    expect([code, stdout, started]).toEqual([2, '', false])
+    expect(stderr).toMatch(said)
+  })
+
+  test('a release that the mode does not have', async () => {
+    expect(await everyhop('manifests', '--release', '1.3')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('fix: use today or 1.21'),
+    })
+  })
 })

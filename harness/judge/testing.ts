@@ -10,14 +10,15 @@ export function promised(
   mode: string,
   release = 'today',
   which: (c: Case) => boolean = () => true,
+  who = participants(),
 ): { expectations: Expectation[]; unbound: Unbound[] } {
   const { path, limit } = modeOf(mode)
   const possible = casesOf(mode, release).filter((c) => limit(c) === undefined && which(c))
-  const { bound, unbound } = bindCases(possible, participants(), appPorts, '10.96.0.10')
+  const { bound, unbound } = bindCases(possible, who, appPorts, '10.96.0.10')
   return { expectations: bound.map((b, index) => ({ ...b, index, path: path(b), decisive: 'its condition' })), unbound }
 }
 
-function participants(): Participant[] {
+export function participants(): Participant[] {
   return ['one', 'two'].flatMap((node, n) =>
     (['sleep', 'httpbin'] as const).flatMap((app, a) =>
       ['a', 'b', 'plain', ...(app === 'httpbin' ? ['impostor'] : ['c'])].map((suffix, i): Participant => {

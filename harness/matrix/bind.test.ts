@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { promised } from '../judge/testing.ts'
+import { participants, promised } from '../judge/testing.ts'
 import { modeNames, modeOf } from '../modes/index.ts'
 
 const matrices = modeNames.flatMap((mode) => modeOf(mode).releases.map((release) => [mode, release] as const))
@@ -23,4 +23,11 @@ test.for(matrices)('mode %s, release %s: also where only the cases with policies
   expect(unbound).toEqual([])
   const servers = expectations.filter((e) => e.case.policy === 'allow' || e.case.policy === 'deny').map((e) => e.server.netns)
   expect(new Set(servers).size).toBe(servers.length)
+})
+
+test.for(matrices)('mode %s, release %s: in a mesh that captures no questions, only what asks for names has no pair', ([mode, release]) => {
+  const who = participants().map((p) => ({ ...p, dnsUncaptured: true }))
+  const { expectations, unbound } = promised(mode, release, (c) => c.placement === 'other-node', who)
+  expect(expectations.length).toBeGreaterThan(20)
+  for (const { case: c } of unbound) expect(c.question !== undefined || ['service-name', 'headless'].includes(c.address), c.id).toBe(true)
 })

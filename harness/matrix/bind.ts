@@ -138,11 +138,17 @@ function pairsFor(c: Case, all: readonly Participant[]): [Participant, Participa
   if (c.traffic === 'probe') return servers.map((s) => [nodeOf(s), s])
   if (c.traffic === 'self') return servers.map((s) => [s, s])
   const uncaptured = c.question?.captured === false
-  const clients = all.filter((p) => p.app === 'sleep' && p.enrolled === clientMeshed && p.dnsUncaptured === uncaptured)
+  const meshed = all.filter((p) => p.app === 'sleep' && p.enrolled === clientMeshed)
+  // Where nobody's questions are captured, what asks none is as it is elsewhere.
+  const anyway = asksNothing(c) && meshed.every((p) => p.dnsUncaptured)
+  const clients = meshed.filter((p) => anyway || p.dnsUncaptured === uncaptured)
   return clients.flatMap((client) =>
     servers.filter((s) => (s.node === client.node) === (c.placement === 'same-node')).map((s): [Participant, Participant] => [client, s]),
   )
 }
+
+/** Whether its client looks up no name. */
+const asksNothing = (c: Case) => c.question === undefined && c.address !== 'service-name' && c.address !== 'headless'
 
 /** The node that a pod runs on, as a client. */
 const nodeOf = (p: Participant): Participant => ({ ...p, netns: 'node', ip: p.gateway, identity: '', principal: '', enrolled: false })

@@ -20,8 +20,8 @@ const tools: readonly (readonly [name: string, argument: string])[] = [
   ['nft', '--version'],
 ]
 
-/** Host, tools, and digests of what was under test: the images' sources and the topology. */
-export async function environment(topology: Topology): Promise<Environment> {
+/** Host, tools, and digests of what was under test: the images' sources, the topology, and the values file, if there is one. */
+export async function environment(topology: Topology, valuesFile?: string): Promise<Environment> {
   const versions = await Promise.all(tools.map(async ([name, argument]) => [name, await versionOf(name, argument)] as const))
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
   return {
@@ -36,6 +36,7 @@ export async function environment(topology: Topology): Promise<Environment> {
       [...meshImages, ...appImages].map(({ name, source }) => [name, `sha256:${digestOfFolders(root, [source, 'images/lib'])}`]),
     ),
     topology: { name: topology.name, sha256: sha256(JSON.stringify(topology)) },
+    ...(valuesFile === undefined ? {} : { values: { file: valuesFile, sha256: sha256(readFileSync(valuesFile)) } }),
   }
 }
 

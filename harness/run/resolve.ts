@@ -1,14 +1,19 @@
 import { CoreV1Api, KubeConfig, type V1Pod } from '@kubernetes/client-node'
 import type { ClusterHandle } from '../../clusters/cluster.ts'
 import { serviceAccountOf } from '../../clusters/manifests/apps.ts'
+import type { MeshValues } from '../../clusters/manifests/values/read.ts'
 import type { Topology } from '../../clusters/topology.ts'
 import type { TopologyRecord } from '../evidence/topology-record.ts'
 
 const REDIRECTION = 'ambient.istio.io/redirection'
 const DNS_CAPTURE = 'ambient.istio.io/dns-capture'
 
-/** Who is there now: the topology's pods and services with their addresses, and the ztunnels, as the API has them. */
-export async function resolveTopology(handle: ClusterHandle, topology: Topology): Promise<TopologyRecord> {
+/** Who is there now: the topology's pods and services with their addresses, and the ztunnels, as the API has them. `values`: what the mesh was installed with. */
+export async function resolveTopology(
+  handle: ClusterHandle,
+  topology: Topology,
+  { dnsCapture = true }: MeshValues = {},
+): Promise<TopologyRecord> {
   const config = new KubeConfig()
   config.loadFromFile(handle.kubeconfig)
   const api = config.makeApiClient(CoreV1Api)
@@ -38,7 +43,7 @@ export async function resolveTopology(handle: ClusterHandle, topology: Topology)
         serviceAccount: serviceAccountOf(wanted),
         ...(wanted.labels['networking.istio.io/tunnel'] === 'http' ? { tunnel: true } : {}),
         enrolled: pod.metadata.annotations?.[REDIRECTION] === 'enabled',
-        ...(wanted.annotations[DNS_CAPTURE] === 'false' ? { dnsUncaptured: true } : {}),
+        ...((wanted.annotations[DNS_CAPTURE] ?? String(dnsCapture)) === 'false' ? { dnsUncaptured: true } : {}),
       }
     }),
     services: topology.services.map((wanted) => {

@@ -39,8 +39,9 @@ export function resultsOf(facts: RunFacts, cases: readonly JudgedCell[]): Result
 /** The one line that runs just this case again: what differs from the defaults, and the case. */
 function reproduce(
   { id, mode, release }: Pick<JudgedCell, 'id' | 'mode' | 'release'>,
-  { provider, topology }: Pick<RunFacts, 'provider' | 'topology'>,
+  { provider, topology, environment }: Pick<RunFacts, 'provider' | 'topology' | 'environment'>,
 ): string {
-  const given = topology === undefined ? '' : ` --topology '${topology}'`
+  const { values } = environment ?? {}
+  const given = `${topology === undefined ? '' : ` --topology '${topology}'`}${typeof values === 'object' ? ` --values '${values.file}'` : ''}`
   return `npm start -- --provider ${provider} --mode ${mode} --release ${release}${given} --case '${id}'`
 }

@@ -4,6 +4,7 @@ import { attachCluster } from '../../clusters/attach.ts'
 import type { Cluster, ClusterHandle } from '../../clusters/cluster.ts'
 import { createCluster } from '../../clusters/create.ts'
 import { deployApps, installMesh, removeApps, restartDaemonSet, uninstallMesh } from '../../clusters/install.ts'
+import type { MeshValues } from '../../clusters/manifests/values/read.ts'
 import type { Standing } from '../../clusters/standing.ts'
 import type { Topology } from '../../clusters/topology.ts'
 import { template } from '../../reports/html/template.ts'
@@ -29,6 +30,10 @@ export interface RunOptions {
   readonly topology: Topology
   /** It, as the command was given it, if it is not the default. */
   readonly topologyGiven?: string | undefined
+  /** What a values file says of the mesh. A cluster that is up has its own. @default nothing */
+  readonly values?: MeshValues | undefined
+  /** That file, as the command was given it. */
+  readonly valuesGiven?: string | undefined
   readonly cases: readonly Case[]
   /** Made after the cases of their mode and release: they leave other proxies and agents behind. */
   readonly disruptions: readonly Disruption[]
@@ -80,13 +85,13 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   const app = template()
   // Told where it is needed; until then it is no crash.
   app.catch(() => {})
-  const host = environment(o.topology)
+  const host = environment(o.topology, o.valuesGiven)
   const suites = async (handle: ClusterHandle, { mode, release }: Mesh, cases: readonly Case[], disruptions: readonly Disruption[]) => {
     const bundle = (kind: string) => join(directory, 'bundle', `${mode}-${release}${kind}`)
     const context: RunContext = {
       run: name,
       cluster: handle,
-      topology: await resolveTopology(handle, o.topology),
+      topology: await resolveTopology(handle, o.topology, o.values),
       topologyGiven: o.topologyGiven,
       environment: await host,
       batches: [
@@ -140,12 +145,12 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
         if (before) {
           view.doing(`removing the mesh (${inWordsOf(before)})`)
           await removeApps(cluster, o.topology)
-          await uninstallMesh(cluster, before)
+          await uninstallMesh(cluster, { ...o.values, ...before })
           stage(`mesh removed, ${inWordsOf(before)}`)
         }
         before = mesh
         view.doing(`installing the mesh (${inWordsOf(mesh)})`)
-        await installMesh(cluster, mesh)
+        await installMesh(cluster, { ...o.values, ...mesh })
         stage(`mesh installed, ${inWordsOf(mesh)}`)
         await deployApps(cluster, o.topology)
         stage(`${o.topology.pods.length} pods ready`)

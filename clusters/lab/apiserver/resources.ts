@@ -109,6 +109,11 @@ export const resources = {
   rolebindings: rbac('rolebindings', 'RoleBinding', true),
   clusterroles: rbac('clusterroles', 'ClusterRole', false),
   clusterrolebindings: rbac('clusterrolebindings', 'ClusterRoleBinding', false),
+  customresourcedefinitions: resource('apiextensions.k8s.io', 'v1', 'customresourcedefinitions', 'CustomResourceDefinition', {
+    namespaced: false,
+    status: true,
+    shortNames: ['crd'],
+  }),
   authorizationpolicies: security('authorizationpolicies', 'AuthorizationPolicy', ['ap']),
   peerauthentications: security('peerauthentications', 'PeerAuthentication', ['pa']),
   requestauthentications: security('requestauthentications', 'RequestAuthentication', ['ra']),

@@ -41,6 +41,13 @@ register(resources.daemonsets, workloadStrategy)
 register(resources.deployments, workloadStrategy)
 register(resources.replicasets, workloadStrategy)
 register(resources.endpointslices, { generation: true })
+// What is served is a fixed list: a definition of a kind tells of one that is served already.
+register(resources.customresourcedefinitions, {
+  generation: true,
+  create(draft) {
+    draft.status = { conditions: [{ type: 'Established', status: 'True', reason: 'InitialNamesAccepted', message: '' }] }
+  },
+})
 
 const custom: Strategy = { generation: true }
 const plain: Strategy = {}
