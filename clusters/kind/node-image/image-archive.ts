@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { createReadStream, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, createReadStream, existsSync, linkSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { execa } from 'execa'
@@ -20,6 +20,7 @@ export interface ArchivedImage {
   readonly config: {
     readonly Entrypoint?: readonly string[]
     readonly Env?: readonly string[]
+    readonly User?: string
     readonly StopSignal?: string
     readonly Labels?: Readonly<Record<string, string>>
   }
@@ -36,6 +37,16 @@ const sha256 = async (file: string) => {
 
 const layerType = 'application/vnd.oci.image.layer.v1.tar'
 
+/** Writes a layer of everything below `tree`. Compressed, it costs time here and saves space wherever it is kept. */
+export async function writeLayer(tree: string, file: string, { compressed = true } = {}): Promise<Layer> {
+  await execa('tar', [...reproducibleTar, '-C', tree, '-cf', file, '.'])
+  const diffId = `sha256:${await sha256(file)}`
+  if (!compressed) return { diffId, mediaType: layerType, digest: diffId, size: statSync(file).size }
+  await execa('gzip', ['--no-name', '--fast', file])
+  renameSync(`${file}.gz`, file)
+  return { diffId, mediaType: `${layerType}+gzip`, digest: `sha256:${await sha256(file)}`, size: statSync(file).size }
+}
+
 /** Images as one archive: in the OCI image layout (OCI image-spec, image-layout.md) for `ctr images import`, with the index that `docker load` reads. */
 export class ImageArchive {
   readonly #blobs: string
@@ -51,17 +62,28 @@ export class ImageArchive {
     writeFileSync(join(directory, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }))
   }
 
-  /** A layer of everything below `tree`. Compressed, it costs time here and saves space wherever it is kept. */
-  async layer(tree: string, { compressed = true } = {}): Promise<Layer> {
-    const tar = join(this.#blobs, 'layer.tar')
-    await execa('tar', [...reproducibleTar, '-C', tree, '-cf', tar, '.'])
-    const diffId = `sha256:${await sha256(tar)}`
-    if (!compressed) return { diffId, mediaType: layerType, ...(await this.#blob(tar)) }
-    await execa('gzip', ['--no-name', '--fast', tar])
-    return { diffId, mediaType: `${layerType}+gzip`, ...(await this.#blob(`${tar}.gz`)) }
+  /** A layer of everything below `tree`. */
+  async layer(tree: string, options: { readonly compressed?: boolean } = {}): Promise<Layer> {
+    const file = join(this.#blobs, 'layer')
+    const layer = await writeLayer(tree, file, options)
+    renameSync(file, this.#path(layer))
+    return layer
   }
 
-  async image({ names, layers, config }: ArchivedImage): Promise<void> {
+  /** A layer that was written before; its file stays where it is. */
+  add(layer: Layer, file: string): void {
+    const path = this.#path(layer)
+    if (existsSync(path)) return
+    try {
+      linkSync(file, path)
+    } catch {
+      // On another file system.
+      copyFileSync(file, path)
+    }
+  }
+
+  /** @returns the digest of the image's configuration: Docker's and containerd's id of the image */
+  async image({ names, layers, config }: ArchivedImage): Promise<string> {
     const configBlob = await this.#json({
       architecture: 'amd64',
       os: 'linux',
@@ -82,6 +104,7 @@ export class ImageArchive {
       })
     const path = ({ digest }: { digest: string }) => `blobs/${digest.replace(':', '/')}`
     this.#forDocker.push({ Config: path(configBlob), RepoTags: names, Layers: layers.map(path) })
+    return configBlob.digest
   }
 
   /** Writes the archive; the layout is gone afterwards. */
@@ -101,9 +124,12 @@ export class ImageArchive {
 
   /** Gives a file in the blobs its name. */
   async #blob(file: string): Promise<{ digest: string; size: number }> {
-    const digest = await sha256(file)
-    const { size } = statSync(file)
-    renameSync(file, join(this.#blobs, digest))
-    return { digest: `sha256:${digest}`, size }
+    const blob = { digest: `sha256:${await sha256(file)}`, size: statSync(file).size }
+    renameSync(file, this.#path(blob))
+    return blob
+  }
+
+  #path({ digest }: { readonly digest: string }): string {
+    return join(this.#blobs, digest.slice('sha256:'.length))
   }
 }
