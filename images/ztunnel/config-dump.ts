@@ -73,7 +73,8 @@ const duration = (ms: number) => ({ secs: Math.floor(ms / 1000), nanos: (ms % 10
 
 const address = (server: ControlPlaneServer | undefined) => (server ? `https://${server.host}:${server.port}` : null)
 
-function configuration(c: Config): unknown {
+/** The settings as upstream's dump tells them. */
+export function configuration(c: Config): unknown {
   return {
     proxy: true,
     dnsProxy: c.dnsProxy,

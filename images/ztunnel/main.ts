@@ -3,15 +3,18 @@ import { AccessLog } from './access-log.ts'
 import { openAdmin } from './admin.ts'
 import { Certificates } from './certificates.ts'
 import { ConfigError, loadConfig } from './config.ts'
-import { configDump } from './config-dump.ts'
+import { configDump, configuration } from './config-dump.ts'
+import { configDump2023 } from './config-dump-2023.ts'
 import { certificateSource, stateSource } from './control-plane/sources.ts'
 import { inpodPlacement } from './inpod-placement.ts'
 import { createLog, stdoutWriter } from './log.ts'
 import { PodManager } from './manager.ts'
 import { Metrics } from './metrics/metrics.ts'
-import { PodProxy, type Shared } from './proxy.ts'
+import { PodProxy } from './proxy.ts'
 import { releaseNamed } from './release.ts'
 import { resolverFile } from './resolver-file.ts'
+import type { Shared } from './serving.ts'
+import { SharedProxy } from './shared-proxy.ts'
 import { MeshState } from './state/store.ts'
 import { ZdsClient } from './zds-client.ts'
 
@@ -48,13 +51,14 @@ async function main(): Promise<void> {
     start: (info, placement) => PodProxy.start(shared, info, placement),
   })
   const zds = new ZdsClient(config.inpodUds, manager, log, { infoRequired: release.workloadInfoRequired })
+  const ownProxy = release.sharedProxy ? new SharedProxy(shared) : undefined
   let leaving = false
   const leave = async (why: string) => {
     if (leaving) return
     leaving = true
     log('info', 'app', 'shutting down', { why, deadline: config.terminationDeadline })
     zds.stop()
-    await manager.shutdown(config.terminationDeadline)
+    await Promise.all([manager.shutdown(config.terminationDeadline), ownProxy?.shutdown(config.terminationDeadline)])
     source.close()
     ca.close()
     admin.close()
@@ -65,9 +69,10 @@ async function main(): Promise<void> {
   }
   const admin = await openAdmin(
     {
-      dump: () => configDump(config, state, certificates, manager),
+      dump: () =>
+        release.dumpOf2023 ? configDump2023(configuration(config), state, certificates) : configDump(config, state, certificates, manager),
       metrics: () => metrics.text(),
-      pending: () => [...waiting, ...(manager.ready ? [] : ['proxy manager'])],
+      pending: () => [...waiting, ...((ownProxy ?? manager).ready ? [] : ['proxy manager'])],
       level: logging,
       quit: () => void leave('quitquitquit'),
     },
@@ -79,7 +84,8 @@ async function main(): Promise<void> {
     log('error', 'app', 'unexpected rejection', { error: String((error as Error)?.stack ?? error) }),
   )
   for (const line of release.lines.started(config)) log('info', 'app', line)
-  zds.start()
+  if (ownProxy) await ownProxy.start()
+  else zds.start()
   log('info', 'app', 'ztunnel started', { release: release.name, node: config.nodeName })
   // The X.509 library is slow to load; the first handshake should not have to wait for it.
   setImmediate(() => void x509())

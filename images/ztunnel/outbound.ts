@@ -9,8 +9,10 @@ import { carry, dial, noOwnWorkload, ownIdentity, ownWorkload, type ProxyContext
 import { hboneOptions } from './hbone-options.ts'
 import { connectHeaders } from './headers.ts'
 import type { ResponseFlag } from './metrics/traffic.ts'
+import type { Denial } from './rbac.ts'
 import { isSelfCall, type Route, route } from './route.ts'
 import type { Workload } from './state/types.ts'
+import { rejection, wardOf } from './ward.ts'
 
 const blocked = 'connection timed out, maybe a NetworkPolicy is blocking HBONE port 15008: deadline has elapsed'
 
@@ -28,11 +30,17 @@ export async function handleOutbound(context: ProxyContext, socket: Socket): Pro
   if (isSelfCall({ sourceIp: from.address, target, direct })) return refuse(selfCall)
   const source = await ownWorkload(context)
   if (!source) return refuse(noOwnWorkload)
-  const request = { source, sourceIp: from.address, target, direct }
+  const request = { source, sourceIp: from.address, target, direct, localNode: context.release.localNode(context.config) }
   if (isSelfCall(request)) return refuse(selfCall)
   const chosen = route(context.state, request)
   if (chosen.kind === 'refuse') return refuse(chosen.error)
   const report = context.access.begin(describe(context, chosen, source, from), startedAt)
+  const recheck = chosen.kind === 'local' ? localWard(context, chosen, from) : undefined
+  const denial = recheck?.()
+  if (denial !== undefined) {
+    report.end(rejection(denial), 'DENY')
+    return void socket.destroy()
+  }
   let far: Awaited<ReturnType<typeof openTunnel>>['stream'] | Socket
   try {
     if (chosen.kind === 'hbone') {
@@ -47,7 +55,7 @@ export async function handleOutbound(context: ProxyContext, socket: Socket): Pro
     return
   }
   const protocol = chosen.kind === 'hbone' ? 'HBONE' : 'TCP'
-  await carry(context, socket, far, { report, originalTarget: target, actualTarget: chosen.to, protocol })
+  await carry(context, socket, far, { report, originalTarget: target, actualTarget: chosen.to, protocol, ...(recheck && { recheck }) })
 }
 
 /** Upstream's flag for a connection that could not be made. */
@@ -64,8 +72,19 @@ type Chosen = Exclude<Route, { kind: 'refuse' }>
 function describe(context: ProxyContext, chosen: Chosen, source: Workload, from: Address): ConnectionRecord {
   const { to, destination, service } = chosen
   const base = { direction: 'outbound', from, to, source, destination, service } as const
-  if (chosen.kind === 'tcp') return base
+  if (chosen.kind !== 'hbone')
+    return chosen.kind === 'local' ? { ...base, sourceIdentity: context.self.identity(), destinationIdentity: destination } : base
   return { ...base, sourceIdentity: context.self.identity(), destinationIdentity: chosen.destination, hboneAddress: chosen.authority }
+}
+
+/** The destination's policy, which a tunnel's far end would ask. */
+function localWard(context: ProxyContext, { to, destination }: Chosen & { kind: 'local' }, from: Address): () => Denial {
+  return wardOf(context, destination, {
+    identity: context.self.identity(),
+    sourceIp: from.address,
+    destinationIp: to.address,
+    destinationPort: to.port,
+  })
 }
 
 /** A tunnel on a pooled connection. A server that goes away in this very moment is asked again once, on a connection of its own. */

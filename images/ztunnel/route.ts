@@ -11,6 +11,8 @@ export type Route =
   | { readonly kind: 'refuse'; readonly error: string; readonly destination?: Workload; readonly service?: Service }
   /** Plain TCP to `to`; without a destination it is a passthrough. */
   | { readonly kind: 'tcp'; readonly to: Address; readonly destination?: Workload; readonly service?: Service }
+  /** Plain TCP to a pod of the mesh on this node: no tunnel between, so the destination's policy is asked here. */
+  | { readonly kind: 'local'; readonly to: Address; readonly destination: Workload; readonly service?: Service }
   /** CONNECT `authority` on a tunnel to `to`, whose certificate must name one of `identities`. */
   | {
       readonly kind: 'hbone'
@@ -30,6 +32,8 @@ export interface RouteRequest {
   readonly target: Address
   /** Whether the target is the listener itself: nothing was redirected. */
   readonly direct: boolean
+  /** Releases with one proxy a node: the node's name, whose pods need no tunnel between them. */
+  readonly localNode?: string | undefined
 }
 
 /** Whether a connection to `target` would make ztunnel call its own listeners (fact sheet: in-pod mode, 4.4 row 1). */
@@ -47,7 +51,7 @@ export function route(state: MeshState, request: RouteRequest, random?: () => nu
     if (waypoints.length > 0 && !waypoints.some((waypoint) => isFromWaypoint(state, waypoint, request)))
       return noWaypoint(waypoints[0]!, { service })
     const choice = chooseEndpoint(state, service, target.port, source, random)
-    if (choice) return toWorkload(source, choice, target, service)
+    if (choice) return toWorkload(request, choice, service)
     if (service.loadBalancer?.mode === 'Passthrough') return { kind: 'tcp', to: target, service }
     return { kind: 'refuse', error: `no healthy upstream: ${serviceKey(service)}:${target.port}`, service }
   }
@@ -55,10 +59,10 @@ export function route(state: MeshState, request: RouteRequest, random?: () => nu
   if (!destination) return { kind: 'tcp', to: target }
   if (destination.waypoint && !isFromWaypoint(state, destination.waypoint, request))
     return noWaypoint(destination.waypoint, { destination })
-  return toWorkload(source, { workload: destination, port: target.port }, target, undefined)
+  return toWorkload(request, { workload: destination, port: target.port }, undefined)
 }
 
-function toWorkload(source: Workload, { workload, port }: Choice, target: Address, service: Service | undefined): Route {
+function toWorkload({ source, target, localNode }: RouteRequest, { workload, port }: Choice, service: Service | undefined): Route {
   const context = { destination: workload, ...(service && { service }) }
   if (workload.network !== source.network)
     return {
@@ -69,6 +73,7 @@ function toWorkload(source: Workload, { workload, port }: Choice, target: Addres
   const address = service ? pickAddress(workload, target.address) : target.address
   if (!address) return { kind: 'refuse', error: `no valid destination for workload: ${workload.uid} has no address`, ...context }
   if (workload.protocol === 'TCP') return { kind: 'tcp', to: { address, port }, ...context }
+  if (localNode !== undefined && workload.node === localNode) return { kind: 'local', to: { address, port }, ...context }
   return {
     kind: 'hbone',
     to: { address, port: ports.hbone },

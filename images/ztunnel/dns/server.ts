@@ -1,6 +1,7 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { createServer, type Server, type Socket } from 'node:net'
 import dns from 'dns-packet'
+import { canonicalAddress } from '../address.ts'
 import { ports } from '../config.ts'
 import { ownWorkload, type ProxyContext } from '../context.ts'
 import type { Labels } from '../metrics/registry.ts'
@@ -16,15 +17,20 @@ const plainUdpSize = 512
 /** The DNS proxy of one pod: answers what the mesh knows, forwards the rest (fact sheet: in-pod mode, 4.12). */
 export class DnsServer {
   readonly #context: ProxyContext
+  readonly #askedBy: (address: string) => ProxyContext
   readonly #forwarder: Forwarder
   readonly #resolver: () => ResolverConfig
   readonly #udp: UdpSocket[] = []
   readonly #tcp: Server[] = []
   readonly #clients = new Set<Socket>()
 
-  /** @param resolver read for each question: the file can change */
-  constructor(context: ProxyContext, resolver: () => ResolverConfig) {
+  /**
+   * @param resolver read for each question: the file can change
+   * @param askedBy whose question it is, by the address that it comes from. @default the one pod's
+   */
+  constructor(context: ProxyContext, resolver: () => ResolverConfig, askedBy: (address: string) => ProxyContext = () => context) {
     this.#context = context
+    this.#askedBy = askedBy
     this.#resolver = resolver
     this.#forwarder = new Forwarder(context.release.dnsSockets(context.placement), () => resolver().nameservers)
   }
@@ -42,7 +48,7 @@ export class DnsServer {
     const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
     this.#udp.push(socket)
     socket.on('message', (question, from) => {
-      void this.#answer(question, 'udp').then((answer) => {
+      void this.#answer(this.#askedBy(from.address), question, 'udp').then((answer) => {
         if (answer && this.#udp.includes(socket)) socket.send(answer, from.port, from.address, () => {})
       })
     })
@@ -76,8 +82,9 @@ export class DnsServer {
     client.once('close', () => this.#clients.delete(client))
     client.on('error', () => {})
     client.setTimeout(idle, () => client.destroy())
+    const context = this.#askedBy(canonicalAddress(client.remoteAddress ?? '') ?? '')
     const reader = new FrameReader((question) => {
-      void this.#answer(question, 'tcp').then((answer) => {
+      void this.#answer(context, question, 'tcp').then((answer) => {
         if (!client.writable) return
         if (answer) client.write(frame(answer))
         else client.destroy()
@@ -87,7 +94,7 @@ export class DnsServer {
   }
 
   /** Undefined: the packet is no question that can be answered. Never rejects. */
-  async #answer(packet: Buffer, transport: 'udp' | 'tcp'): Promise<Buffer | undefined> {
+  async #answer(context: ProxyContext, packet: Buffer, transport: 'udp' | 'tcp'): Promise<Buffer | undefined> {
     let question: dns.DecodedPacket
     try {
       question = dns.decode(packet)
@@ -95,11 +102,11 @@ export class DnsServer {
     } catch {
       return undefined
     }
-    const { dns: metrics } = this.#context.metrics
-    const labels = this.#labels(question, transport)
+    const { dns: metrics } = context.metrics
+    const labels = labelsOf(context, question, transport)
     metrics.requests.of(labels).value++
     try {
-      const known = await this.#known(question)
+      const known = await this.#known(context, question)
       if (known) return encode(question, known, transport)
       metrics.forwarded.of(labels).value++
       const asked = performance.now()
@@ -110,23 +117,12 @@ export class DnsServer {
       metrics.duration.observe(labels, (performance.now() - asked) / 1000)
       return answer
     } catch (error) {
-      this.#context.log('debug', 'dns', 'question could not be answered', { error: (error as Error).message })
+      context.log('debug', 'dns', 'question could not be answered', { error: (error as Error).message })
       return failure(question)
     }
   }
 
-  #labels(question: dns.DecodedPacket, transport: 'udp' | 'tcp'): Labels {
-    const own = this.#context.self.workload()
-    return {
-      // A type without a name comes as UNKNOWN_n: any number of them could be asked.
-      request_query_type: (question.questions?.[0]?.type ?? 'unknown').toLowerCase().replace(/^unknown_.*/, 'unknown'),
-      request_protocol: transport,
-      source_canonical_service: own?.canonicalName || 'unknown',
-      source_canonical_revision: own?.canonicalRevision || 'unknown',
-    }
-  }
-
-  async #known(question: dns.DecodedPacket): Promise<KnownName | undefined> {
+  async #known(context: ProxyContext, question: dns.DecodedPacket): Promise<KnownName | undefined> {
     const [asked, more] = question.questions ?? []
     if (
       !asked ||
@@ -136,10 +132,10 @@ export class DnsServer {
       (asked.class ?? 'IN') !== 'IN'
     )
       return undefined
-    const workload = await ownWorkload(this.#context)
+    const workload = await ownWorkload(context)
     if (!workload) return undefined
-    const asker = { workload, domain: this.#context.config.clusterDomain, search: this.#resolver().search }
-    return lookUp(this.#context.state, asker, asked.name, asked.type)
+    const asker = { workload, domain: context.config.clusterDomain, search: this.#resolver().search }
+    return lookUp(context.state, asker, asked.name, asked.type)
   }
 
   close(): void {
@@ -147,6 +143,17 @@ export class DnsServer {
     for (const server of this.#tcp.splice(0)) server.close()
     for (const client of this.#clients) client.destroy()
     this.#forwarder.close()
+  }
+}
+
+function labelsOf(context: ProxyContext, question: dns.DecodedPacket, transport: 'udp' | 'tcp'): Labels {
+  const own = context.self.workload()
+  return {
+    // A type without a name comes as UNKNOWN_n: any number of them could be asked.
+    request_query_type: (question.questions?.[0]?.type ?? 'unknown').toLowerCase().replace(/^unknown_.*/, 'unknown'),
+    request_protocol: transport,
+    source_canonical_service: own?.canonicalName || 'unknown',
+    source_canonical_revision: own?.canonicalRevision || 'unknown',
   }
 }
 

@@ -78,8 +78,11 @@ export class Ztunnel {
   #versions = 0
   ca!: CaFiles
 
-  /** @param place runs the process in a pod's namespace; none: in this one */
-  async start(state: string, options: { bed?: Bed; pod?: Pod; env?: Record<string, string>; ca?: CaFiles } = {}): Promise<void> {
+  /** Runs the process in a pod's namespace, or in that of a process; neither: in this one. */
+  async start(
+    state: string,
+    options: { bed?: Bed; pod?: Pod; netnsOf?: number; env?: Record<string, string>; ca?: CaFiles } = {},
+  ): Promise<void> {
     this.ca = options.ca ?? (await generateCa())
     mkdirSync(join(this.dir, 'ca'))
     for (const [name, pem] of Object.entries(this.ca)) writeFileSync(join(this.dir, 'ca', name), pem)
@@ -89,7 +92,8 @@ export class Ztunnel {
       this.#wake()
     })
     const command = [...asInPod, process.execPath, main]
-    const [file, args] = options.bed && options.pod ? options.bed.wrap(options.pod, command) : [command[0]!, command.slice(1)]
+    const entered = options.netnsOf === undefined ? command : ['nsenter', `--net=/proc/${options.netnsOf}/ns/net`, ...command]
+    const [file, args] = options.bed && options.pod ? options.bed.wrap(options.pod, entered) : [entered[0]!, entered.slice(1)]
     const child = spawn(file, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {

@@ -41,7 +41,7 @@ export const identityFaults: readonly Fault[] = [
   {
     id: 'policy-ignored',
     title: 'ztunnel asks no policy',
-    seed: patched(edit('ward.ts', '    if (!own) return undefined', '    if (own || !own) return undefined')),
+    seed: patched(edit('ward.ts', 'return own && ask(context, own, connection)', 'return own && undefined')),
     cases: [denied],
     breaks: { case: denied, hop: 'ztunnel-ztunnel/is-refused-by-policy' },
   },

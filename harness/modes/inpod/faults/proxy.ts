@@ -21,7 +21,7 @@ export const proxyFaults: readonly Fault[] = [
   {
     id: 'hbone-listener-missing',
     title: 'ztunnel does not listen on 15008',
-    seed: patched(edit('proxy.ts', 'await proxy.#listen(ports.hbone, false, (socket) => proxy.#inbound(socket))', '')),
+    seed: patched(edit('proxy.ts', 'await proxy.#listeners.open(ports.hbone, false, (socket) => serving.inbound(socket))', '')),
     cases: [sealed],
     breaks: { case: sealed, hop: 'ztunnel-ztunnel/enters-the-server-s-pod' },
   },

@@ -149,5 +149,5 @@ test("the node of release 1.21: one set, and the jump behind others' rules", asy
 
 test('a release that a mode has not is said with those that it has', () => {
   expect(() => modeRelease('inpod', '1.20')).toThrow('MESH_RELEASE is "1.20": mode inpod has today, 1.21')
-  expect(() => modeRelease('sidecar', 'today')).toThrow('AMBIENT_REDIRECT_MODE is "sidecar": expected inpod')
+  expect(() => modeRelease('sidecar', 'today')).toThrow('AMBIENT_REDIRECT_MODE is "sidecar": expected iptables, inpod')
 })
