@@ -130,7 +130,9 @@ export const tproxyFaults: readonly Fault[] = [
   {
     id: 'questions-asked-from-the-pod',
     title: 'ztunnel asks the name server from the pod, as later releases do: the rule for questions turns its own back to it',
-    seed: patched(edit('release.ts', 'dnsSockets: () => ownSockets,\n    sharedProxy: false', 'dnsSockets: (pod) => pod,\n    sharedProxy: false')),
+    seed: patched(
+      edit('release.ts', 'dnsSockets: () => ownSockets,\n    sharedProxy: false', 'dnsSockets: (pod) => pod,\n    sharedProxy: false'),
+    ),
     cases: [question('other-name')],
     breaks: { case: question('other-name'), hop: 'ztunnel-dns/leaves-the-pod' },
   },
