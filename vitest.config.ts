@@ -1,8 +1,9 @@
-import { defineConfig } from 'vitest/config'
+import { configDefaults, defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
     include: ['{harness,clusters,images,reports,scripts}/**/*.test.ts'],
+    exclude: [...configDefaults.exclude, '**/*.kind.test.ts'],
     setupFiles: ['scripts/property-seed.ts'],
     testTimeout: 20_000,
     hookTimeout: 60_000,

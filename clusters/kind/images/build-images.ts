@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:f
 import { basename, isAbsolute, join } from 'node:path'
 import type { Image } from '../../cluster.ts'
 import { ImageArchive } from '../node-image/image-archive.ts'
-import { built, digestOf } from '../node-image/step.ts'
+import { type Built, built, digestOf } from '../node-image/step.ts'
 import { bases } from './base.ts'
 import { buildContext } from './context.ts'
 import { normaliseModes } from './debian.ts'
@@ -10,6 +10,8 @@ import { type ImageConfig, type Recipe, readDockerfile } from './dockerfile.ts'
 import { layerStep, type StoredLayer } from './layers.ts'
 
 const repository = join(import.meta.dirname, '../../..')
+
+const ownCache = join(repository, '.everyhop/images')
 
 export interface BuiltImages {
   /** All the images in one file, shared layers once: for `ctr images import`, `kind load image-archive` and `docker load`. */
@@ -39,7 +41,7 @@ export interface BuildOptions {
  * @throws DockerfileError; Error naming the file that COPY does not find; rolldown's or mmdebstrap's error
  */
 export async function buildImages(images: readonly Image[], options: BuildOptions = {}): Promise<BuiltImages> {
-  const { cache = join(repository, '.everyhop/images'), onProgress = () => {} } = options
+  const { cache = ownCache, onProgress = () => {} } = options
   const parts = await Promise.all(images.map((image) => timed(image.name, onProgress, imageParts(image, cache))))
   const inputs = parts.map(({ name, layers, config }) => ({ name, layers: layers.map((l) => l.layer.digest), config }))
   const { directory } = await built(
@@ -66,6 +68,14 @@ export async function buildImages(images: readonly Image[], options: BuildOption
   }
 }
 
+/** What the image's Dockerfile copies from: `context` in the result. */
+export function contextOf(image: Image, cache = ownCache): Promise<Built> {
+  const folder = folderOf(image)
+  return buildContext(basename(folder), { folder, entry: image.entry }, cache)
+}
+
+const folderOf = ({ source }: Image) => (isAbsolute(source) ? source : join(repository, source))
+
 interface Parts {
   readonly name: string
   readonly layers: readonly StoredLayer[]
@@ -73,13 +83,13 @@ interface Parts {
 }
 
 async function imageParts(image: Image, cache: string): Promise<Parts> {
-  const folder = isAbsolute(image.source) ? image.source : join(repository, image.source)
+  const folder = folderOf(image)
   const short = basename(folder)
   const dockerfile = join(folder, 'Dockerfile')
   const recipe = readDockerfile(readFileSync(dockerfile, 'utf8'), dockerfile)
   const base = await bases[recipe.base]?.()
   if (!base) throw new Error(`${dockerfile}: the base is ${recipe.base}: expected ${Object.keys(bases).join(' or ')}`)
-  const context = await buildContext(short, { folder, entry: image.entry }, cache)
+  const context = await contextOf(image, cache)
   const copies = recipe.copies.map((copy, i) =>
     layerStep(
       {

@@ -1,8 +1,9 @@
-import { existsSync } from 'node:fs'
+import { cpSync, existsSync } from 'node:fs'
 import { dirname, join, sep } from 'node:path'
 import { bundle, copyNativeModules } from '../../bundle.ts'
 import { type Built, built, digestOf } from '../node-image/step.ts'
 import { normaliseModes } from './debian.ts'
+import { compileStatic } from './static-program.ts'
 
 /** A folder with an image's code, and the program in it that its container runs. */
 export interface Source {
@@ -10,6 +11,9 @@ export interface Source {
   readonly folder: string
   readonly entry: string
 }
+
+/** The CNI plugin, which runs on the node and not in a container: a part of the image that has its source. */
+const staticProgram = { name: 'istio-cni', source: 'plugin/static/main.ts' }
 
 const repository = join(import.meta.dirname, '../../..')
 const modules = join(repository, 'node_modules')
@@ -22,7 +26,14 @@ const modules = join(repository, 'node_modules')
  */
 export async function buildContext(name: string, { folder, entry }: Source, root: string): Promise<Built> {
   const lib = join(dirname(folder), 'lib')
-  const inputs = [digestOf(folder), existsSync(lib) ? digestOf(lib) : '', digestOf(join(repository, 'package-lock.json')), entry]
+  const program = existsSync(join(folder, staticProgram.source)) ? await staticPart(folder, root) : undefined
+  const inputs = [
+    program?.key,
+    digestOf(folder),
+    existsSync(lib) ? digestOf(lib) : '',
+    digestOf(join(repository, 'package-lock.json')),
+    entry,
+  ]
   return built(
     {
       name: `context-${name}`,
@@ -34,8 +45,21 @@ export async function buildContext(name: string, { folder, entry }: Source, root
         const stray = main.files.find((file) => ![folder, lib, modules].some((allowed) => file.startsWith(allowed + sep)))
         if (stray)
           throw new Error(`${join(folder, entry)} uses ${stray}: an image is made of its own folder, of images/lib and of packages`)
+        if (program) cpSync(join(program.directory, staticProgram.name), join(context, staticProgram.name))
         normaliseModes(context)
       },
+    },
+    root,
+  )
+}
+
+function staticPart(folder: string, root: string): Promise<Built> {
+  const parts = ['plugin', 'shared'].map((name) => digestOf(join(folder, name)))
+  return built(
+    {
+      name: staticProgram.name,
+      inputs: [parts, digestOf(join(import.meta.dirname, 'static-program.ts')), digestOf(join(repository, 'package-lock.json'))],
+      make: (directory) => compileStatic(dirname(join(folder, staticProgram.source)), join(directory, staticProgram.name)),
     },
     root,
   )

@@ -1,13 +1,22 @@
+import { join } from 'node:path'
 import { appImages, meshImages } from '../../images.ts'
-import { buildImages } from './build-images.ts'
+import { buildImages, contextOf } from './build-images.ts'
 
 // Builds all images and says where they are: the archive on stdout, what is in it on stderr.
+// `--context NAME`: only the folder that `docker build --file images/NAME/Dockerfile` takes as its context.
+const all = [...meshImages, ...appImages]
+const [option, name] = process.argv.slice(2)
 try {
-  const { archive, images } = await buildImages([...meshImages, ...appImages], {
-    onProgress: (line) => process.stderr.write(`images: ${line}\n`),
-  })
-  for (const { name, digest, size } of images) process.stderr.write(`images: ${name} ${digest} ${(size / 1e6).toFixed(1)} MB\n`)
-  process.stdout.write(`${archive}\n`)
+  if (option === undefined) {
+    const { archive, images } = await buildImages(all, { onProgress: (line) => process.stderr.write(`images: ${line}\n`) })
+    for (const { name, digest, size } of images) process.stderr.write(`images: ${name} ${digest} ${(size / 1e6).toFixed(1)} MB\n`)
+    process.stdout.write(`${archive}\n`)
+  } else {
+    const image = all.find(({ source }) => source === `images/${name}`)
+    if (option !== '--context' || !image)
+      throw new Error(`usage: main.ts [--context ${all.map((i) => i.source.slice('images/'.length)).join('|')}]`)
+    process.stdout.write(`${join((await contextOf(image)).directory, 'context')}\n`)
+  }
 } catch (error) {
   process.stderr.write(`images: ${(error as Error).message}\n`)
   process.exitCode = 3

@@ -1,7 +1,7 @@
 import { parse } from 'yaml'
 import { defaultSelectors, type EnablementSelector } from '../shared/eligibility.ts'
 
-/** The agent's settings. Names of environment variables are upstream's, but for AMBIENT_REDIRECT_MODE and MESH_RELEASE. */
+/** The agent's settings. Names of environment variables are upstream's, but for AMBIENT_REDIRECT_MODE, MESH_RELEASE and CNI_PLUGIN_FILE. */
 export interface AgentConfig {
   readonly nodeName: string
   readonly podNamespace: string
@@ -24,6 +24,8 @@ export interface AgentConfig {
   readonly hostRoot: string
   /** A file name in cniNetDir instead of the first one. */
   readonly cniConfName: string | undefined
+  /** The executable that is installed as the plugin; undefined: its source, run by this Node. */
+  readonly pluginFile: string | undefined
   readonly zdsSocket: string
   /** Where modes that program the node tell the plugin how it stands. */
   readonly ambientConfigDir: string
@@ -80,6 +82,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): A
     hostProc: env.HOST_PROC || '/host/proc',
     hostRoot: env.HOST_ROOT ?? '/host',
     cniConfName: env.CNI_CONF_NAME || undefined,
+    pluginFile: env.CNI_PLUGIN_FILE || undefined,
     zdsSocket: env.ZDS_SERVER_SOCKET || '/var/run/ztunnel/ztunnel.sock',
     ambientConfigDir: env.AMBIENT_CONFIG_DIR || '/etc/ambient-config',
     daemonSet: env.CNI_DAEMONSET_NAME || 'istio-cni-node',

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { overUnixSocket } from '../plugin/http.ts'
+import { nodePlatform } from '../plugin/node-platform.ts'
 import type { AddEvent } from '../shared/event.ts'
 import { memoryLog } from '../testing/namespace.ts'
 import { PluginServer } from './plugin-server.ts'
@@ -32,7 +32,7 @@ afterEach(async () => {
 })
 
 const post = (socket: string, path: string, body: string) =>
-  overUnixSocket(join(dir, socket), { method: 'POST', path, body, timeoutMs: 2000 })
+  nodePlatform.overUnixSocket(join(dir, socket), { method: 'POST', path, body, timeoutMs: 2000 })
 const event = (more: object = {}) =>
   JSON.stringify({
     Netns: '/var/run/netns/cni-1',

@@ -1,9 +1,9 @@
-import { join } from 'node:path'
 import { defaultSelectors, type EnablementSelector, isEligible } from '../shared/eligibility.ts'
 import { type AddEvent, type EventIp, runFiles } from '../shared/event.ts'
-import { overUnixSocket } from './http.ts'
+import { toBase64 } from './base64.ts'
 import { fetchPod, type PodFacts, readKubeconfig } from './kubernetes.ts'
 import type { PluginLog } from './log.ts'
+import type { Platform } from './platform.ts'
 import { CniError, type CniResult, code, type Invocation, isObject, type NetworkConf } from './protocol.ts'
 
 /** The conf keys that the agent writes, with upstream's defaults. */
@@ -40,7 +40,7 @@ export function pluginConf(conf: NetworkConf): PluginConf {
 }
 
 /** ADD: returns when the pod may start, that is when it is none of the mesh's or the agent has enrolled it. Any doubt is an error: the runtime tries again. */
-export async function add(invocation: Invocation, conf: PluginConf, log: PluginLog): Promise<void> {
+export async function add(platform: Platform, invocation: Invocation, conf: PluginConf, log: PluginLog): Promise<void> {
   const { K8S_POD_NAME: name = '', K8S_POD_NAMESPACE: namespace = '' } = invocation.args
   if (name === '' || namespace === '') return log.log('debug', 'no pod name or namespace in CNI_ARGS: not a pod of Kubernetes')
   const pod = { pod: `${namespace}/${name}` }
@@ -48,10 +48,10 @@ export async function add(invocation: Invocation, conf: PluginConf, log: PluginL
   if (name.startsWith('istio-cni-node-') && namespace === conf.systemNamespace)
     return log.log('debug', 'is the CNI agent itself, skipped', pod)
   if (conf.excludeNamespaces.includes(namespace)) return log.log('debug', 'namespace is excluded', pod)
-  const access = await readKubeconfig(join(conf.runDirectory, runFiles.kubeconfig))
-  const facts = await fetchPod(access, namespace, name, conf.attempts)
+  const access = await readKubeconfig(platform, `${conf.runDirectory}/${runFiles.kubeconfig}`)
+  const facts = await fetchPod(platform, access, namespace, name, conf.attempts)
   if (conf.ambient && isEligible({ ...facts, namespace }, facts.namespaceLabels, conf)) {
-    await pushEvent(conf.runDirectory, {
+    await pushEvent(platform, conf.runDirectory, {
       Netns: invocation.netns,
       PodName: name,
       PodNamespace: namespace,
@@ -62,11 +62,11 @@ export async function add(invocation: Invocation, conf: PluginConf, log: PluginL
   log.log('info', whyNoSidecar(facts, namespace, name), pod)
 }
 
-async function pushEvent(runDirectory: string, event: AddEvent): Promise<void> {
+async function pushEvent(platform: Platform, runDirectory: string, event: AddEvent): Promise<void> {
   const fail = (reason: string) => new Error(`istio-cni cmdAdd failed to contact node Istio CNI agent: ${reason}`)
   const headers = { 'content-type': 'application/json' }
   const call = { method: 'POST', path: '/cmdadd', headers, body: JSON.stringify(event), timeoutMs: 5000 } as const
-  const answer = await overUnixSocket(join(runDirectory, runFiles.eventSocket), call).catch((error: Error) => {
+  const answer = await platform.overUnixSocket(`${runDirectory}/${runFiles.eventSocket}`, call).catch((error: Error) => {
     throw fail(error.message)
   })
   if (answer.status !== 200) throw fail(`unable to push CNI event (status code ${answer.status}): ${answer.body}`)
@@ -92,6 +92,6 @@ export function eventIps(result: CniResult | undefined): EventIp[] {
     if (ip === '' || length === '' || !Number.isInteger(bits) || bits < 0 || bits > bytes * 8)
       throw new CniError(code.invalidConfig, 'prevResult: expected an address such as 10.244.1.5/24', address)
     const mask = Uint8Array.from({ length: bytes }, (_, i) => (0xff << (8 - Math.min(8, Math.max(0, bits - 8 * i)))) & 0xff)
-    return { Interface: index ?? null, Address: { IP: ip, Mask: Buffer.from(mask).toString('base64') }, Gateway: gateway ?? '' }
+    return { Interface: index ?? null, Address: { IP: ip, Mask: toBase64(mask) }, Gateway: gateway ?? '' }
   })
 }

@@ -1,56 +1,35 @@
-import { request as secure } from 'node:https'
-import { request as plain } from '../../lib/node-http.ts'
+import type { Answer, Call } from './platform.ts'
 
-export interface Answer {
-  readonly status: number
-  readonly body: string
+/** A request as HTTP/1.0 writes it: the answer comes whole and ends with the connection, so that no framing must be read. */
+export function requestText(authority: string, { method, path, headers = {}, body = '' }: Call): string {
+  const all: Record<string, string> = {
+    host: authority,
+    ...headers,
+    ...(method === 'POST' ? { 'content-length': String(utf8Length(body)) } : {}),
+  }
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}`)
+  return [`${method} ${path} HTTP/1.0`, ...lines, '', body].join('\r\n')
 }
 
-interface Call {
-  readonly method: 'GET' | 'POST'
-  readonly path: string
-  readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string
-  readonly timeoutMs: number
+/** @throws Error for what is no whole answer */
+export function parseResponse(text: string): Answer {
+  const end = text.indexOf('\r\n\r\n')
+  const [, status] = /^HTTP\/1\.[01] (\d{3})[ \r]/.exec(text) ?? []
+  if (end < 0 || !status)
+    throw new Error(text === '' ? 'the connection was closed without an answer' : `no HTTP answer: ${JSON.stringify(text.slice(0, 80))}`)
+  const body = text.slice(end + 4)
+  const length = /\r\ncontent-length: *(\d+) *(?=\r\n)/i.exec(text.slice(0, end + 2))?.[1]
+  if (length !== undefined && utf8Length(body) < Number(length)) throw new Error('the connection was closed in the middle of the answer')
+  if (/\r\ntransfer-encoding:/i.test(text.slice(0, end + 2))) throw new Error('the answer to a request of HTTP/1.0 is in chunks')
+  return { status: Number(status), body }
 }
 
-/** One HTTP request over a UNIX stream socket. Rejects with the system's error, or after the time-out. */
-export function overUnixSocket(socketPath: string, call: Call): Promise<Answer> {
-  return exchange((options, onResponse) => plain({ ...options, socketPath, host: 'unix' }, onResponse), call)
-}
-
-/** One HTTPS request. @param server `https://HOST:PORT` @param ca PEM; undefined: the system's roots */
-export function overTls(server: string, ca: string | undefined, call: Call): Promise<Answer> {
-  const { protocol, hostname, port } = new URL(server)
-  if (protocol !== 'https:') throw new TypeError(`API server ${server}: expected an https URL`)
-  const target = { host: hostname.replace(/^\[|\]$/g, ''), port: port || 443, ...(ca ? { ca } : {}) }
-  return exchange((options, onResponse) => secure({ ...options, ...target }, onResponse), call)
-}
-
-type Start = (
-  options: { method: string; path: string; headers: Record<string, string | number>; agent: false },
-  onResponse: (response: import('node:http').IncomingMessage) => void,
-) => import('node:http').ClientRequest
-
-function exchange(start: Start, call: Call): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const body = call.body ?? ''
-    const headers = { ...call.headers, ...(call.method === 'POST' ? { 'content-length': Buffer.byteLength(body) } : {}) }
-    const request = start({ method: call.method, path: call.path, headers, agent: false }, (response) => {
-      const chunks: Buffer[] = []
-      response.on('data', (chunk: Buffer) => chunks.push(chunk))
-      response.once('error', fail)
-      response.once('end', () => {
-        clearTimeout(timer)
-        resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() })
-      })
-    })
-    const fail = (error: Error) => {
-      clearTimeout(timer)
-      reject(error)
-    }
-    const timer = setTimeout(() => request.destroy(new Error(`no answer within ${call.timeoutMs} ms`)), call.timeoutMs)
-    request.once('error', fail)
-    request.end(body)
-  })
+/** Bytes of a text in UTF-8. */
+function utf8Length(text: string): number {
+  let length = 0
+  for (const character of text) {
+    const point = character.codePointAt(0)!
+    length += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4
+  }
+  return length
 }

@@ -1,25 +1,27 @@
-import { readFileSync } from 'node:fs'
-import { setTimeout as delay } from 'node:timers/promises'
-import { overTls } from './http.ts'
+import { fromBase64 } from './base64.ts'
+import type { Platform } from './platform.ts'
 import { isObject } from './protocol.ts'
 
 /** How to reach the API server, from a kubeconfig. */
 export interface Access {
+  /** `https://HOST:PORT`. */
   readonly server: string
+  readonly host: string
+  readonly port: string
   /** PEM. */
   readonly ca: string | undefined
   readonly token: string
 }
 
 /** Reads the parts of a kubeconfig that the agent writes: one cluster with inline CA, one user with a token. @throws Error naming file and field */
-export async function readKubeconfig(path: string): Promise<Access> {
-  const text = readFileSync(path, 'utf8')
+export async function readKubeconfig(platform: Platform, path: string): Promise<Access> {
+  const text = platform.read(path)
   let config: unknown
   try {
     config = JSON.parse(text)
   } catch {
-    // YAML is loaded only for files that another agent wrote: it costs start-up time.
-    config = (await import('yaml')).parse(text)
+    // Only another agent writes YAML.
+    config = await platform.parseYaml(text)
   }
   const entry = (list: string, key: string) => {
     const items = isObject(config) ? config[list] : undefined
@@ -34,7 +36,11 @@ export async function readKubeconfig(path: string): Promise<Access> {
   const { token } = user
   if (typeof server !== 'string') throw new Error(`kubeconfig ${path}: clusters[0].cluster.server is missing`)
   if (typeof token !== 'string') throw new Error(`kubeconfig ${path}: users[0].user.token is missing`)
-  return { server, token, ca: typeof ca === 'string' ? Buffer.from(ca, 'base64').toString() : undefined }
+  // Not by URL: not every engine has it.
+  const [, bare, bracketed, port = '443'] = /^https:\/\/(?:([^/:[\]]+)|\[([^/[\]]+)\])(?::(\d+))?\/?$/.exec(server) ?? []
+  const host = bare ?? bracketed
+  if (!host) throw new Error(`kubeconfig ${path}: the server is ${server}: expected https://HOST:PORT`)
+  return { server, host, port, token, ca: typeof ca === 'string' ? fromBase64(ca) : undefined }
 }
 
 /** A pod as far as the plugin looks. */
@@ -50,24 +56,25 @@ export interface PodFacts {
  * GETs pod and namespace.
  * @param attempts how often to try, one second apart where there are many, else at once
  */
-export async function fetchPod(access: Access, namespace: string, name: string, attempts: number): Promise<PodFacts> {
+export async function fetchPod(platform: Platform, access: Access, namespace: string, name: string, attempts: number): Promise<PodFacts> {
   const pod = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`
   const ns = `/api/v1/namespaces/${encodeURIComponent(namespace)}`
   for (let attempt = 1; ; attempt++) {
     try {
-      const [p, n] = await Promise.all([get(access, pod), get(access, ns)])
+      const [p, n] = await Promise.all([get(platform, access, pod), get(platform, access, ns)])
       return facts(p, n)
     } catch (error) {
       if (attempt >= attempts) throw error
-      if (attempts > 2) await delay(1000)
+      if (attempts > 2) await platform.pause(1000)
     }
   }
 }
 
-async function get(access: Access, path: string): Promise<Record<string, unknown>> {
+async function get(platform: Platform, access: Access, path: string): Promise<Record<string, unknown>> {
   const where = `GET ${access.server}${path}`
   const headers = { authorization: `Bearer ${access.token}`, accept: 'application/json' }
-  const answer = await overTls(access.server, access.ca, { method: 'GET', path, headers, timeoutMs: 5000 }).catch((error: Error) => {
+  const call = { method: 'GET', path, headers, timeoutMs: 5000 } as const
+  const answer = await platform.overTls(access.host, access.port, access.ca, call).catch((error: Error) => {
     throw new Error(`${where}: ${error.message}`, { cause: error })
   })
   if (answer.status !== 200) throw new Error(`${where}: status ${answer.status}: ${answer.body.slice(0, 200)}`)

@@ -1,7 +1,5 @@
-import { appendFileSync, renameSync, statSync } from 'node:fs'
-import { join } from 'node:path'
 import { runFiles } from '../shared/event.ts'
-import { overUnixSocket } from './http.ts'
+import type { Platform } from './platform.ts'
 
 const levels = ['debug', 'info', 'warn', 'error', 'none'] as const
 type Level = Exclude<(typeof levels)[number], 'none'>
@@ -11,11 +9,13 @@ const maxLog = 10 * 1024 * 1024
 
 /** The plugin's log: JSON lines to a file in the run directory, and at the end to the agent, who prints them with its own. Never fails an invocation. */
 export class PluginLog {
+  readonly #platform: Platform
   readonly #directory: string
   readonly #threshold: number
   readonly #lines: string[] = []
 
-  constructor(directory: string, level: unknown) {
+  constructor(platform: Platform, directory: string, level: unknown) {
+    this.#platform = platform
     this.#directory = directory
     this.#threshold = Math.max(0, levels.indexOf(level as Level) === -1 ? 1 : levels.indexOf(level as Level))
   }
@@ -30,13 +30,15 @@ export class PluginLog {
   async flush(): Promise<void> {
     if (this.#lines.length === 0) return
     try {
-      const file = join(this.#directory, runFiles.log)
-      if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > maxLog) renameSync(file, `${file}.1`)
-      appendFileSync(file, `${this.#lines.join('\n')}\n`, { mode: 0o600 })
+      const file = `${this.#directory}/${runFiles.log}`
+      if (this.#platform.size(file) > maxLog) this.#platform.rename(file, `${file}.1`)
+      this.#platform.append(file, `${this.#lines.join('\n')}\n`)
     } catch {
       // No run directory: the agent was never here.
     }
     const call = { method: 'POST', path: '/log', headers: { 'content-type': 'application/json' }, timeoutMs: 500 } as const
-    await overUnixSocket(join(this.#directory, runFiles.logSocket), { ...call, body: JSON.stringify(this.#lines) }).catch(() => {})
+    await this.#platform
+      .overUnixSocket(`${this.#directory}/${runFiles.logSocket}`, { ...call, body: JSON.stringify(this.#lines) })
+      .catch(() => {})
   }
 }

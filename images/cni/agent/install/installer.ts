@@ -4,7 +4,7 @@ import type { Log } from '../../redirect/redirection.ts'
 import { runFiles } from '../../shared/event.ts'
 import type { AgentConfig } from '../config.ts'
 import { pluginName } from './conflist.ts'
-import { readIfThere, writeAtomically } from './files.ts'
+import { bytesIfThere, readIfThere, writeAtomically } from './files.ts'
 import { kubeconfig } from './kubeconfig.ts'
 import { NetDir } from './net-dir.ts'
 import { pluginFile } from './plugin-file.ts'
@@ -38,6 +38,7 @@ export class Installer {
   readonly #net: NetDir
   readonly #watchers: FSWatcher[] = []
   readonly #repairEveryMs: number
+  readonly #plugin: Buffer
   #installed = Promise.withResolvers<void>()
   #timer: NodeJS.Timeout | undefined
   #lastRepair = 0
@@ -48,6 +49,7 @@ export class Installer {
     this.#config = config
     this.#log = log
     this.#repairEveryMs = repairMs
+    this.#plugin = pluginFile(config.pluginFile)
     this.#net = new NetDir(config.cniNetDir, config.cniConfName, pluginEntry(config), log)
     mkdirSync(config.cniBinDir, { recursive: true })
     mkdirSync(config.runDir, { recursive: true, mode: 0o750 })
@@ -81,8 +83,8 @@ export class Installer {
   /** Brings everything to what it should be. @returns is the plugin in use now? */
   #apply(first = false): boolean {
     const { serviceAccountDir, apiServer, cniBinDir } = this.#config
-    if (readIfThere(this.#executable) !== pluginFile()) {
-      writeAtomically(this.#executable, pluginFile(), 0o755)
+    if (!bytesIfThere(this.#executable)?.equals(this.#plugin)) {
+      writeAtomically(this.#executable, this.#plugin, 0o755)
       this.#log.info(`Copied istio-cni to ${cniBinDir}`)
     }
     const access = kubeconfig(serviceAccountDir, apiServer)

@@ -1,0 +1,5 @@
+import { exit } from 'system'
+import { run } from '../run.ts'
+import { staticPlatform } from './platform.ts'
+
+exit(await run(staticPlatform))
