@@ -1,8 +1,10 @@
+import { connect as connectHttp2 } from 'node:http2'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { typeUrls } from '../../images/lib/xds/messages.ts'
 import { resources } from '../lab/apiserver/store.ts'
 import { decoded, type Program, startTestMesh, TestClient, type TestMesh, type TestStream } from './testing.ts'
 
+const proxy = { name: 'ztunnel-one', namespace: 'istio-system', account: 'ztunnel' }
 let mesh: TestMesh
 let program: Program
 let clients: TestClient[] = []
@@ -26,11 +28,7 @@ afterEach(() => {
 })
 
 function connect(): TestClient {
-  const client = new TestClient(
-    program.port,
-    mesh.rootPem(),
-    mesh.token({ name: 'ztunnel-one', namespace: 'istio-system', account: 'ztunnel' }),
-  )
+  const client = new TestClient(program.port, mesh.rootPem(), mesh.token(proxy))
   clients.push(client)
   return client
 }
@@ -196,4 +194,39 @@ test('another start of the program sends nothing anew to whoever comes back, and
   const after = await subscribed(before)
   expect(after.responses.map((r) => [...r.resources, ...r.removedResources])).toEqual([[], []])
   expect(mesh.rootPem()).toBe(root)
+})
+
+test('a connection that has its age is ended, and who comes back is sent nothing anew', async () => {
+  const own = await mesh.start({ KEEPALIVE_MAX_SERVER_CONNECTION_AGE: '300ms' })
+  const open = async (before?: TestStream) => {
+    const client = new TestClient(own.port, mesh.rootPem(), mesh.token(proxy))
+    clients.push(client)
+    const stream = client.open()
+    stream.subscribe(before)
+    await stream.begun()
+    return stream
+  }
+  const before = await open()
+  await expect(before.until(() => undefined)).rejects.toThrow()
+  const after = await open(before)
+  expect(after.responses.map((r) => [...r.resources, ...r.removedResources])).toEqual([[], []])
+  expect(await own.stop()).toBe(0)
+})
+
+test('who speaks without TLS is told nothing', async () => {
+  const session = connectHttp2(`http://127.0.0.1:${program.port}`)
+  const { promise: ended, resolve } = Promise.withResolvers<void>()
+  session.on('error', () => {})
+  session.on('close', resolve)
+  let heard = false
+  const call = session.request({
+    ':method': 'POST',
+    ':path': '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources',
+  })
+  call.on('error', () => {})
+  call.on('response', () => {
+    heard = true
+  })
+  await ended
+  expect(heard).toBe(false)
 })

@@ -13,6 +13,7 @@ test("defaults are upstream's", () => {
     defaultTtl: 86_400_000,
     maxTtl: 90 * 86_400_000,
     rootTtl: 3650 * 86_400_000,
+    maxConnectionAge: 1_800_000,
     grpcPort: 15012,
     healthPort: 8080,
     metricsPort: 15014,

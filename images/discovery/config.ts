@@ -15,6 +15,7 @@ export interface Config {
   readonly rootTtl: number
   readonly debounceAfter: number
   readonly debounceMax: number
+  readonly maxConnectionAge: number
   readonly logLevel: Level
   readonly grpcPort: number
   readonly healthPort: number
@@ -64,6 +65,8 @@ export function readConfig(env: Environment): Config {
     rootTtl: duration('CITADEL_SELF_SIGNED_CA_CERT_TTL', '87600h'),
     debounceAfter: duration('PILOT_DEBOUNCE_AFTER', '5ms'),
     debounceMax: duration('PILOT_DEBOUNCE_MAX', '100ms'),
+    // A flag of upstream's program, which its chart sets.
+    maxConnectionAge: duration('KEEPALIVE_MAX_SERVER_CONNECTION_AGE', '30m'),
     logLevel: logLevel ?? 'info',
     grpcPort: port('GRPC_PORT', 15012),
     healthPort: port('HEALTH_PORT', 8080),

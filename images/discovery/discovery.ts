@@ -22,6 +22,8 @@ import { DiscoveryService } from './xds/service.ts'
 const rootCheckMs = 3_600_000
 /** Dead clients are noticed by their silence (Istio's server asks every 30 s, too). */
 const keepalive = { 'grpc.keepalive_time_ms': 30_000, 'grpc.keepalive_timeout_ms': 10_000 }
+/** How long a connection that is told to end for its age has for it, milliseconds (Istio, pkg/keepalive). */
+const ageGraceMs = 10_000
 
 /** The running control plane. */
 export class Discovery {
@@ -33,7 +35,7 @@ export class Discovery {
   readonly #pushes: Debounce
   readonly #xds: DiscoveryService
   readonly #metrics: Metrics
-  readonly #server = new Server({ ...channelOptions, ...keepalive })
+  readonly #server: Server
   #credentials: ServingCredentials | undefined
   #rootTimer: NodeJS.Timeout | undefined
   #ca: Ca | undefined
@@ -41,6 +43,12 @@ export class Discovery {
   constructor(config: Config, metrics: Metrics) {
     this.#config = config
     this.#metrics = metrics
+    // One after the other, a tenth more or less each: where several control planes serve, clients spread anew.
+    const age = {
+      'grpc.max_connection_age_ms': config.maxConnectionAge,
+      'grpc.max_connection_age_grace_ms': Math.min(ageGraceMs, config.maxConnectionAge),
+    }
+    this.#server = new Server({ ...channelOptions, ...keepalive, ...age })
     const { clusterId, namespace: rootNamespace, trustDomain, domain, network, audience } = config
     this.#client = new KubeClient({
       server: config.apiServer,
