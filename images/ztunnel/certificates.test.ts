@@ -48,6 +48,19 @@ test('it is renewed at half of its life, and forgotten with its last user', asyn
   expect(vi.getTimerCount()).toBe(0)
 })
 
+test('one that comes with half of its life gone is renewed at half of the rest, not at once', async () => {
+  const issue = vi.fn((identity: Identity) => issueLeaf(ca, identity, 4000))
+  const certificates = new Certificates(issue, () => {})
+  certificates.hold(sleep)
+  const first = await certificates.context(sleep)
+  vi.advanceTimersByTime(1500)
+  expect(issue).toHaveBeenCalledTimes(1)
+  vi.advanceTimersByTime(700)
+  expect(issue).toHaveBeenCalledTimes(2)
+  await vi.waitFor(async () => expect(await certificates.context(sleep)).not.toBe(first))
+  certificates.close()
+})
+
 test('an issuer that fails is tried again, later each time; who asks meanwhile gets the reason; the old certificate stays in use', async () => {
   const log = vi.fn()
   const issue = vi.fn((_: Identity) => Promise.reject(new Error('CA is away')) as ReturnType<typeof issueLeaf>)

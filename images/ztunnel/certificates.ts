@@ -103,7 +103,7 @@ export class Certificates {
       const leaf = await this.#issue(held.identity)
       const context = mtlsContext(leaf)
       Object.assign(held, { leaf, context, state: 'Available', error: undefined, failedAt: undefined })
-      again((leaf.notAfter.getTime() - leaf.notBefore.getTime()) / 2 - (Date.now() - leaf.notBefore.getTime()), 0)
+      again(renewIn(leaf), 0)
       return context
     } catch (error) {
       const message = (error as Error).message
@@ -117,3 +117,9 @@ export class Certificates {
 }
 
 const unavailable = ({ identity, error }: Held) => new Error(`identity error: no certificate for ${formatIdentity(identity)}: ${error}`)
+
+/** Milliseconds until half of its life; of what is left of it, when half is over already (short lives are dated back too): a CA is not asked without end. */
+function renewIn({ notBefore, notAfter }: Leaf): number {
+  const half = (notBefore.getTime() + notAfter.getTime()) / 2 - Date.now()
+  return half > 0 ? half : Math.max(retryFirst, (notAfter.getTime() - Date.now()) / 2)
+}
