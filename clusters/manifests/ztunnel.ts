@@ -53,6 +53,8 @@ export function ztunnelManifests(options: MeshOptions): KubernetesObject[] {
                   SERVICE_ACCOUNT: { field: 'spec.serviceAccountName' },
                   INPOD_ENABLED: 'true',
                   MESH_RELEASE: options.release,
+                  // Questions for names leave no other trace of what ztunnel made of them.
+                  RUST_LOG: 'info,dns=debug',
                   INPOD_UDS: '/var/run/ztunnel/ztunnel.sock',
                   ISTIO_META_CLUSTER_ID: settings.cluster ?? 'Kubernetes',
                   ...(settings.network ? { NETWORK: settings.network } : {}),

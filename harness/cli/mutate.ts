@@ -38,7 +38,8 @@ export async function mutateVerb(args: MutateArguments): Promise<number> {
     return usage(`no fault of mode ${args.mode} matches ${args.fault.join(' ')}; everyhop mutate --list shows all`)
   if (args.list) {
     const titles = new Map(catalogues.flatMap(({ faults }) => faults.map((f) => [f.id, f.title] as const)))
-    process.stdout.write(`${[...titles].map(([id, title]) => `${id.padEnd(34)}${title}`).join('\n')}\n`)
+    const width = Math.max(...[...titles.keys()].map((id) => id.length)) + 2
+    process.stdout.write(`${[...titles].map(([id, title]) => `${id.padEnd(width)}${title}`).join('\n')}\n`)
     return 0
   }
   let topology: ReturnType<typeof loadTopology>

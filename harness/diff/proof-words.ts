@@ -18,7 +18,7 @@ function words(p: Proof): string {
     case 'socket':
       return `socket ${p.local} ↔ ${p.peer}, mark 0x${p.mark.toString(16)} in ${at}`
     case 'log':
-      return `ztunnel logs "${p.message}" with ${Object.entries(p.fields)
+      return `ztunnel ${p.target === 'dns' ? 'tells of a question' : `logs "${p.message}"`} with ${Object.entries(p.fields)
         .map(([k, v]) => `${k}=${v}`)
         .join(' ')}${p.without.length > 0 ? `, without ${p.without.join(', ')}` : ''}`
     case 'served':

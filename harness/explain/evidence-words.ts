@@ -60,9 +60,12 @@ function wordsOf(o: Observation, proof: ProofVerdict): { text: string; rule?: st
     case 'socket':
       return { text: `a socket ${o.local} ↔ ${o.peer} with mark ${hex(o.mark)}` }
     case 'ztunnel-log': {
-      const told = ['error', 'direction', 'src.addr', 'dst.addr', 'dst.hbone_addr', 'src.identity', 'dst.identity']
+      const told = [
+        ...['error', 'direction', 'src.addr', 'dst.addr', 'dst.hbone_addr', 'src.identity', 'dst.identity'],
+        ...['src.workload', 'query', 'domain', 'result'].filter(() => o.target === 'dns'),
+      ]
       return {
-        text: `ztunnel on node ${o.node} logs "${o.message}"`,
+        text: `ztunnel on node ${o.node} ${o.target === 'dns' ? 'tells of a question for a name' : `logs "${o.message}"`}`,
         rule: told.flatMap((key) => (o.fields[key] === undefined ? [] : [`${key}=${o.fields[key]}`])).join(' '),
       }
     }

@@ -22,6 +22,8 @@ const legs: Readonly<Record<string, string>> = {
     "ztunnel does not know this name, so it asks the cluster's name server, from inside the app's pod and with the pod's address, as the app would have done.",
   'app-app':
     "The pod calls its own address. That is nobody else's business: the connection stays in the pod, and ztunnel has no part in it.",
+  'app-own-port':
+    'The pod calls, by its own address, a port at which ztunnel listens inside it. No rule takes a connection from a pod to itself, so it comes to ztunnel as it is, and ztunnel must turn it away: what it would call for the app is itself.',
   'client-server': 'UDP is not carried by the mesh: datagrams go from pod to pod as if there were none.',
 }
 

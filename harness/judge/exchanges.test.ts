@@ -207,4 +207,21 @@ describe('questions for names', () => {
     }
     expect(judge(asIs, {}, [leak])).toMatchObject({ verdict: 'fail', brokenHop: 'case/sentinel' })
   })
+
+  test("ztunnel's word that it passed on what it knows, or nothing of it, does not prove it", () => {
+    const { judge } = world('mesh-to-dns/same-node/cluster-ip/dns/mesh-name')
+    const told = (change: (fields: Readonly<Record<string, string>>) => Record<string, string> | undefined) =>
+      judge((o) => {
+        if (o.kind !== 'ztunnel-log' || o.target !== 'dns') return o
+        const fields = change(o.fields)
+        return fields && { ...o, fields }
+      })
+    expect(told((fields) => ({ ...fields })).verdict).toBe('pass')
+    expect(told((fields) => ({ ...fields, result: 'forwarded' }))).toMatchObject({
+      verdict: 'fail',
+      brokenHop: 'app-dns/is-answered-by-ztunnel',
+    })
+    expect(told((fields) => ({ ...fields, 'src.workload': 'somebody' })).verdict).toBe('fail')
+    expect(told(() => undefined).verdict).toBe('inconclusive')
+  })
 })

@@ -37,7 +37,18 @@ export function idealRun(expectation: Expectation): { attempts: Attempt[]; obser
     if (binding.from !== 'translation' || binding.side !== 'asked') continue
     const { node, netns } = binding
     const translated = { orig: fillFlow(binding.orig, variables), reply: { from: ends.asked, to: ends.asker } }
-    add({ kind: 'conntrack', node, netns, t: 3001, event: 'new', protocol: 'udp', ...translated, mark: 0, zone: 0, status: 0 })
+    add({
+      kind: 'conntrack',
+      node,
+      netns,
+      t: 3001,
+      event: 'new',
+      protocol: expectation.case.question?.transport ?? 'udp',
+      ...translated,
+      mark: 0,
+      zone: 0,
+      status: 0,
+    })
   }
   for (const leg of expectation.path.legs) {
     const opening = (leg.reused ? 2000 : 3000) + 1
@@ -148,7 +159,7 @@ function observationsOf(proof: Proof, leg: readonly Proof[], variables: Variable
       ]
     case 'log': {
       const fields = Object.fromEntries(Object.entries(proof.fields).map(([k, v]) => [k, fill(v, variables).replaceAll('*', 'x')]))
-      return [{ kind: 'ztunnel-log', ...at, t: main + 60, level: 'info', target: 'access', message: proof.message, fields }]
+      return [{ kind: 'ztunnel-log', ...at, t: main + 60, level: 'info', target: proof.target, message: proof.message, fields }]
     }
     case 'served':
       return [

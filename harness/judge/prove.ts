@@ -121,21 +121,22 @@ function proveSocket(proof: SocketProof, scene: Scene): ProofVerdict {
 
 function proveLog(proof: LogProof, scene: Scene): ProofVerdict {
   const fields = Object.entries(proof.fields).map(([key, value]) => [key, fill(value, scene.variables)] as const)
-  const expected = `ztunnel on ${proof.node} logs "${proof.message}" with ${fields.map(([k, v]) => `${k}=${v}`).join(' ')}${proof.without.length ? ` and without ${proof.without.join(', ')}` : ''}`
-  const lines = scene.evidence.in('ztunnel-log', { node: proof.node }, scene.window).filter((l) => l.target === 'access')
+  const expected = `ztunnel on ${proof.node} ${proof.target === 'dns' ? 'tells of a question' : `logs "${proof.message}"`} with ${fields.map(([k, v]) => `${k}=${v}`).join(' ')}${proof.without.length ? ` and without ${proof.without.join(', ')}` : ''}`
+  const lines = scene.evidence.in('ztunnel-log', { node: proof.node }, scene.window).filter((l) => l.target === proof.target)
   const fits = (l: (typeof lines)[number]) =>
     l.message === proof.message && fields.every(([k, v]) => like(l.fields[k], v)) && proof.without.every((k) => l.fields[k] === undefined)
   const exact = lines.find(fits)
   if (exact) return proven(proof.kind, expected, [exact.ref])
   const told = Object.fromEntries(fields)
-  const near = lines.find(
-    (l) =>
-      l.fields.direction === told.direction &&
-      (l.fields['src.addr'] === told['src.addr'] ||
-        (told['dst.hbone_addr']
-          ? l.fields['dst.hbone_addr'] === told['dst.hbone_addr']
-          : like(l.fields['dst.addr'], told['dst.addr'] ?? ''))),
-  )
+  const isNear = (l: (typeof lines)[number]) =>
+    proof.target === 'dns'
+      ? l.fields.domain === told.domain
+      : l.fields.direction === told.direction &&
+        (l.fields['src.addr'] === told['src.addr'] ||
+          (told['dst.hbone_addr']
+            ? l.fields['dst.hbone_addr'] === told['dst.hbone_addr']
+            : like(l.fields['dst.addr'], told['dst.addr'] ?? '')))
+  const near = lines.find(isNear)
   return near
     ? contradicted(
         proof.kind,

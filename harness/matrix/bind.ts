@@ -136,7 +136,7 @@ function pairsFor(c: Case, all: readonly Participant[]): [Participant, Participa
       (c.address === 'pod-ip' || (c.address === 'headless' ? p.headlessName : p.clusterIP) !== undefined),
   )
   if (c.traffic === 'probe') return servers.map((s) => [nodeOf(s), s])
-  if (c.traffic === 'self') return servers.map((s) => [s, s])
+  if (c.traffic === 'self' || c.caller === 'itself') return servers.map((s) => [s, s])
   const uncaptured = c.question?.captured === false
   const meshed = all.filter((p) => p.app === 'sleep' && p.enrolled === clientMeshed)
   // Where nobody's questions are captured, what asks none is as it is elsewhere.

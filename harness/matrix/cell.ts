@@ -45,8 +45,8 @@ export interface Variation {
   }
   /** `direct`: one of ztunnel's own ports, instead of the app's. */
   readonly port?: 15001 | 15006 | 15008
-  /** `direct`: who calls it. */
-  readonly caller?: 'plain' | 'mesh'
+  /** `direct`: who calls it; `itself`: the pod its own. */
+  readonly caller?: 'plain' | 'mesh' | 'itself'
   /** `forged`: what is wrong with a client that speaks HBONE itself. */
   readonly forgery?: 'foreign-ca' | 'foreign-trust-domain' | 'disallowed' | 'other-authority'
 }

@@ -30,7 +30,7 @@ export interface PatchSeed {
   readonly edits: readonly Edit[]
 }
 
-/** One place in a file below `images/`: `find` must be there exactly once. */
+/** One place in a file below `images/`: `find` must be there exactly once; empty: the file must not be there, and is made. */
 export interface Edit {
   readonly file: string
   readonly find: string

@@ -99,7 +99,18 @@ export const log = (
   message: string,
   fields: Readonly<Record<string, string>>,
   without: readonly string[] = [],
-): LogProof => ({ kind: 'log', node, netns, message, fields, without })
+): LogProof => ({ kind: 'log', target: 'access', node, netns, message, fields, without })
+
+/** ztunnel's line for a question: it names who asked for what, and no port. */
+export const dnsLog = ({ node, netns }: Netns, fields: Readonly<Record<string, string>>): LogProof => ({
+  kind: 'log',
+  target: 'dns',
+  node,
+  netns,
+  message: '',
+  fields,
+  without: [],
+})
 
 export const served = ({ node, netns }: Netns, protocol: Spoken, peer: string, local: string): ServedProof => ({
   kind: 'served',

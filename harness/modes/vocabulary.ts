@@ -74,9 +74,10 @@ export interface SocketProof extends Netns {
   readonly mark: number
 }
 
-/** ztunnel told of this connection; `netns` is the workload's, the log is that of the node's ztunnel. */
+/** ztunnel told of this connection, or of this question for a name; `netns` is the workload's, the log is that of the node's ztunnel. */
 export interface LogProof extends Netns {
   readonly kind: 'log'
+  readonly target: 'access' | 'dns'
   readonly message: string
   readonly fields: Readonly<Record<string, string>>
   /** Keys that must not be there, such as an identity of a peer that showed none. */

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { promised } from '../judge/testing.ts'
 import { shortId } from '../matrix/cases.ts'
+import type { Fault } from '../modes/fault.ts'
 import { casesOfModes, disruptionsOfModes, faultsOf, modeNames, modeOf } from '../modes/index.ts'
 import { patchedCopy } from './seed.ts'
 
@@ -12,6 +13,11 @@ afterAll(() => rmSync(directory, { recursive: true }))
 
 const loadChecks = ['lost', 'duplicated', 'readable', 'established'].map((id) => `load/${id}`)
 const checks = ['outcome', 'sentinel', 'closed-world', 'reused', 'bytes'].map((id) => `case/${id}`)
+
+const families: Readonly<Record<string, string>> = {
+  ...{ ip6tables: 'iptables', '"ip","-6"': '"ip"', inet6: 'inet', '-v6': '-v4' },
+  ...{ '::1/128': '127.0.0.1/32', '::/0': '0.0.0.0/0' },
+}
 
 const catalogues = modeNames.flatMap((mode) => modeOf(mode).releases.map((release) => [mode, release] as const))
 
@@ -30,6 +36,11 @@ describe.for(catalogues)('faults of mode %s, release %s', ([mode, release]) => {
     expect(new Set(faults.map((f) => JSON.stringify(f.seed))).size).toBe(faults.length)
   })
 
+  test('the same rule in IPv4 and IPv6 is one fault', () => {
+    const inV4 = (f: Fault) => JSON.stringify(f.seed).replaceAll(/ip6tables|"ip","-6"|inet6|-v6|::1\/128|::\/0/g, (v6) => families[v6]!)
+    expect(new Set(faults.map(inV4)).size).toBe(faults.length)
+  })
+
   test.for(faults.map((f) => [f.id, f] as const))('%s names cases that exist, and a hop of one of them that must catch it', ([, fault]) => {
     for (const name of fault.cases) expect(ids).toContain(name)
     expect(fault.cases).toContain(fault.breaks.case)
@@ -44,6 +55,15 @@ describe.for(catalogues)('faults of mode %s, release %s', ([mode, release]) => {
       expect(() => patchedCopy(fault, join(directory, release, id))).not.toThrow()
     },
   )
+})
+
+test('a file that a fault makes must not be there', () => {
+  const makes = (file: string) => {
+    const seed = { kind: 'patch', image: 'ztunnel', edits: [{ file, find: '', replace: 'x' }] } as const
+    return patchedCopy({ id: 'x', title: '', cases: [], breaks: { case: '', hop: '' }, seed }, join(directory, `made-${file.length}`))
+  }
+  expect(() => makes('ztunnel/not-there.ts')).not.toThrow()
+  expect(() => makes('ztunnel/ward.ts')).toThrow('it makes images/ztunnel/ward.ts, which is there already')
 })
 
 test('a place that is not there is said with the file', () => {

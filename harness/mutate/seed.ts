@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { AttachedCluster } from '../../clusters/attach.ts'
 import type { TopologyRecord } from '../evidence/topology-record.ts'
@@ -68,6 +68,11 @@ export function patchedCopy(fault: Fault & { readonly seed: PatchSeed }, directo
   symlinkSync(join(repository, 'node_modules'), join(directory, 'node_modules'))
   for (const edit of fault.seed.edits) {
     const file = join(directory, 'images', edit.file)
+    if (edit.find === '') {
+      if (existsSync(file)) throw new SeedError(`fault ${fault.id}: it makes images/${edit.file}, which is there already`)
+      writeFileSync(file, edit.replace)
+      continue
+    }
     const parts = readFileSync(file, 'utf8').split(edit.find)
     if (parts.length !== 2)
       throw new SeedError(`fault ${fault.id}: "${edit.find}" is ${parts.length - 1} times in images/${edit.file}, it must be there once`)

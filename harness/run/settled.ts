@@ -3,7 +3,7 @@ import type { Expectation } from '../judge/expectation.ts'
 import type { Attempt } from '../traffic/attempt.ts'
 
 /**
- * Whether everything that comes after the client's answer is there: the access-log lines and closed sockets that the case's path asks for.
+ * Whether everything that comes after the client's answer is there: the log lines and closed sockets that the case's path asks for.
  * Ports that only the judge will know count as any port; too little only ends the wait at its time-out.
  */
 export function settled(e: Expectation, result: Attempt['result']): (told: readonly Observation[]) => boolean {
@@ -21,8 +21,8 @@ export function settled(e: Expectation, result: Attempt['result']): (told: reado
         (t) =>
           t.kind === 'ztunnel-log' &&
           t.node === p.node &&
-          t.target === 'access' &&
-          ['direction', 'src.addr', 'dst.addr'].every((key) => fits(t.fields[key], p.fields[key])),
+          t.target === p.target &&
+          ['direction', 'src.addr', 'dst.addr', 'src.workload', 'domain'].every((key) => fits(t.fields[key], p.fields[key])),
       ),
     ) &&
     sockets.every((p) =>

@@ -1,7 +1,8 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createServer } from '../lib/node-http.ts'
-import { type LogLevel, logLevels, ports } from './config.ts'
+import { ports } from './config.ts'
 import type { Log } from './log.ts'
+import { type LogLevel, logLevels } from './log-filter.ts'
 
 /** What ztunnel's own HTTP ports serve. */
 export interface AdminSources {

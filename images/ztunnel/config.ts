@@ -1,5 +1,6 @@
 import { defaultTrustDomain } from '../lib/identity.ts'
 import { type ControlPlaneSettings, controlPlaneSettings } from './control-plane/settings.ts'
+import { type LogFilter, logLevels, parseLogFilter } from './log-filter.ts'
 
 /** What ztunnel is told by its environment. Names and defaults are upstream's (Istio ztunnel, src/config.rs). */
 export interface Config {
@@ -27,7 +28,7 @@ export interface Config {
   readonly frameSize: number
   readonly responseBaggage: boolean
   readonly logFormat: 'plain' | 'json'
-  readonly logLevel: LogLevel
+  readonly logFilter: LogFilter
   readonly nodeName: string
   readonly podName: string
   readonly podNamespace: string
@@ -39,9 +40,6 @@ export interface Config {
   readonly resolvConf: string
   readonly release: string
 }
-
-export const logLevels = ['error', 'warn', 'info', 'debug', 'trace'] as const
-export type LogLevel = (typeof logLevels)[number]
 
 /** Ports of the listeners in each pod, and of ztunnel's own (fact sheet: in-pod mode, 4.1). */
 export const ports = { outbound: 15001, plaintext: 15006, hbone: 15008, dns: 15053, admin: 15000, stats: 15020, readiness: 15021 } as const
@@ -102,7 +100,12 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     logFormat: parse('LOG_FORMAT', 'plain' as const, (v) => (v === 'plain' || v === 'json' ? v : undefined), 'plain or json') as
       | 'plain'
       | 'json',
-    logLevel: parse('RUST_LOG', 'info' as LogLevel, (v) => logLevels.find((l) => l === v), `one of ${logLevels.join(', ')}`),
+    logFilter: parse<LogFilter>(
+      'RUST_LOG',
+      { level: 'info', scopes: {} },
+      parseLogFilter,
+      `${logLevels.join(', ')}, and SCOPE=LEVEL, separated by commas`,
+    ),
     nodeName: text('NODE_NAME', ''),
     podName: text('POD_NAME', ''),
     podNamespace: text('POD_NAMESPACE', ''),

@@ -85,6 +85,21 @@ test('DNS: a service name is answered from the mesh, short names too; another is
   expect(seen).toEqual([])
   expect((await ask('example.org')).answers).toMatchObject([{ name: 'example.org', data: '192.0.2.1', ttl: 5 }])
   expect(seen).toEqual([w.client.ip])
+  await w.zt.line(/domain="example.org."/)
+  const told = w.zt.lines.map((line) => line.split('\t').slice(1)).filter(([, scope]) => scope === 'dns')
+  const asked = (query: string, domain: string, result: string, endpoints: number) => [
+    ...[
+      'debug',
+      'dns',
+      `src.workload="client" src.namespace="demo" query="${query}" domain="${domain}" result="${result}" endpoints=${endpoints}`,
+    ],
+  ]
+  expect(told).toEqual([
+    asked('A', 'httpbin.demo.svc.cluster.local.', 'success', 1),
+    asked('A', 'httpbin.', 'success', 1),
+    asked('AAAA', 'httpbin.demo.svc.cluster.local.', 'no records', 0),
+    asked('A', 'example.org.', 'forwarded', 1),
+  ])
   app.close()
   upstream.close()
 })

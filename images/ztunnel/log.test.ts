@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest'
 import { bare, createLog } from './log.ts'
+import { parseLogFilter } from './log-filter.ts'
 
-const lines = (format: 'plain' | 'json', use: (log: ReturnType<typeof createLog>) => void) => {
+const lines = (format: 'plain' | 'json', use: (log: ReturnType<typeof createLog>) => void, filter = 'info') => {
   const out: string[] = []
-  use(createLog({ format, level: 'info', write: (line) => out.push(line) }))
+  use(createLog({ format, filter: parseLogFilter(filter)!, write: (line) => out.push(line) }))
   return out
 }
 
@@ -32,3 +33,23 @@ test('the level can be changed while it runs', () => {
   })
   expect(out).toHaveLength(1)
 })
+
+test('a line of fields only has no message', () => {
+  const told = { 'src.workload': 'sleep', endpoints: 1 }
+  const of = (format: 'plain' | 'json') => lines(format, ({ log }) => log('info', 'dns', '', told))[0]!
+  expect(of('plain')).toMatch(/Z\tinfo\tdns\tsrc\.workload="sleep" endpoints=1\n$/)
+  expect(JSON.parse(of('json'))).toEqual({ level: 'info', scope: 'dns', time: expect.anything(), ...told })
+})
+
+test('a scope can have a level of its own', () => {
+  const scopes = ['dns', 'access']
+  const write: Parameters<typeof lines>[1] = ({ log }) => {
+    for (const scope of scopes) log('debug', scope, 'x')
+  }
+  const out = lines('plain', write, 'warn,dns=debug')
+  expect(out.map((line) => line.split('\t')[2])).toEqual(['dns'])
+})
+
+test.each(['loud', 'dns=', '=debug', 'info,dns=loud', 'a=info=debug', ''])('no filter: %j', (text) =>
+  expect(parseLogFilter(text)).toBeUndefined(),
+)

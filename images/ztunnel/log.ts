@@ -1,4 +1,4 @@
-import { type LogLevel, logLevels } from './config.ts'
+import { type LogFilter, type LogLevel, logLevels } from './log-filter.ts'
 
 /** A value that is printed without quotes although it is text: addresses, as upstream prints them. */
 export class Bare {
@@ -14,20 +14,20 @@ export type Log = (level: LogLevel, scope: string, message: string, fields?: Fie
 
 export interface LogOptions {
   readonly format: 'plain' | 'json'
-  readonly level: LogLevel
+  readonly filter: LogFilter
   /** Where a finished line goes, newline included. */
   readonly write: (line: string) => void
 }
 
 /**
  * Upstream's line: `<RFC 3339, microseconds, Z>\t<level>\t<scope>\t<message>\t<k=v k=v …>`; text values quoted, numbers and addresses bare.
- * As JSON: one object with `level`, `time`, `scope`, `message` and the fields. The level can be changed while it runs.
+ * As JSON: one object with `level`, `time`, `scope`, `message` and the fields. The level of all scopes without one of their own can be changed while it runs.
  */
 export function createLog(options: LogOptions): { log: Log; level: LogLevel } {
   const state = {
-    level: options.level,
+    level: options.filter.level,
     log(level: LogLevel, scope: string, message: string, fields: Fields = {}) {
-      if (logLevels.indexOf(level) > logLevels.indexOf(state.level)) return
+      if (logLevels.indexOf(level) > logLevels.indexOf(options.filter.scopes[scope] ?? state.level)) return
       const time = timestamp()
       options.write(options.format === 'json' ? json(time, level, scope, message, fields) : plain(time, level, scope, message, fields))
     },
@@ -41,11 +41,13 @@ function plain(time: string, level: LogLevel, scope: string, message: string, fi
     if (value === undefined) continue
     tail += `${tail === '' ? '\t' : ' '}${name}=${value instanceof Bare ? value.text : typeof value === 'string' ? JSON.stringify(value) : value}`
   }
-  return `${time}\t${level}\t${scope}\t${message.includes('\n') ? JSON.stringify(message) : message}${tail}\n`
+  // A line of fields only has no message, and no tab for it.
+  const text = message === '' ? tail.slice(1) : `${message.includes('\n') ? JSON.stringify(message) : message}${tail}`
+  return `${time}\t${level}\t${scope}\t${text}\n`
 }
 
 function json(time: string, level: LogLevel, scope: string, message: string, fields: Fields): string {
-  const object: Record<string, unknown> = { level, time, scope, message }
+  const object: Record<string, unknown> = { level, time, scope, ...(message !== '' && { message }) }
   for (const [name, value] of Object.entries(fields)) if (value !== undefined) object[name] = value instanceof Bare ? value.text : value
   return `${JSON.stringify(object)}\n`
 }

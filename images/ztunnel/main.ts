@@ -22,7 +22,7 @@ import { ZdsClient } from './zds-client.ts'
 async function main(): Promise<void> {
   const config = loadConfig(process.env)
   const release = releaseNamed(config.release)
-  const logging = createLog({ format: config.logFormat, level: config.logLevel, write: stdoutWriter() })
+  const logging = createLog({ format: config.logFormat, filter: config.logFilter, write: stdoutWriter() })
   const { log } = logging
   const metrics = new Metrics()
   const state = new MeshState()

@@ -49,6 +49,7 @@ describe("ztunnel's lines", () => {
       { uid: 'u-1', name: 'a', namespace: 'demo' },
     ],
     ['no fields', '2026-11-21T04:07:22.123456789Z\tinfo\tinpod\treceived snapshot sent', {}],
+    ['fields without a message', '2026-11-21T04:07:22Z\tdebug\tdns\tsrc.workload="a" endpoints=1', { 'src.workload': 'a', endpoints: '1' }],
     ['an empty value', '2026-11-21T04:07:22Z\tinfo\ta\tm\ta="" b=', { a: '', b: '' }],
   ])('%s', (_, line, fields) => expect(parseZtunnelLine(line)?.fields).toEqual(fields))
 

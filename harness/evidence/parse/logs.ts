@@ -45,7 +45,7 @@ export function parseLogs(bytes: Uint8Array, file: string, node: string, notes: 
 type ZtunnelLine = Pick<ZtunnelLogObservation, 't' | 'level' | 'target' | 'message' | 'fields'>
 
 /**
- * A line of ztunnel's log, undefined for anything else (a panic's text). Plain form: `TIME⇥LEVEL⇥TARGET⇥MESSAGE⇥key=value key="value"`; JSON form
+ * A line of ztunnel's log, undefined for anything else (a panic's text). Plain form: `TIME⇥LEVEL⇥TARGET⇥MESSAGE⇥key=value key="value"`, without `MESSAGE⇥` where there is none; JSON form
  * (LOG_FORMAT=json): one object with `level`, `time`, `scope`, `message` and the same keys.
  */
 export function parseZtunnelLine(line: string): ZtunnelLine | undefined {
@@ -53,6 +53,8 @@ export function parseZtunnelLine(line: string): ZtunnelLine | undefined {
   const [time = '', level, target, message, ...rest] = line.trimEnd().split('\t')
   const t = microseconds(time)
   if (t === undefined || level === undefined || target === undefined || message === undefined) return undefined
+  const alone = rest.length === 0 && message !== '' ? parseFields(message) : undefined
+  if (alone) return { t, level, target, message: '', fields: alone }
   const fields = parseFields(rest.join('\t'))
   // Text that is no list of fields belongs to the message.
   return fields ? { t, level, target, message, fields } : { t, level, target, message: [message, ...rest].join('\t'), fields: {} }

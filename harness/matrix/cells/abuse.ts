@@ -24,6 +24,9 @@ export function abuseCells(mode: string): Case[] {
     ...ports.map((port) =>
       cell(mode, axes('direct', { protocol: 'tcp' }), `mesh-${port}`, { caller: 'mesh', port, connection: 'pooled', quick: false }),
     ),
+    ...ports.map((port) =>
+      cell(mode, axes('direct', { placement: 'same-node', protocol: 'tcp' }), `own-${port}`, { caller: 'itself', port, quick: false }),
+    ),
     cell(mode, axes('forged'), 'foreign-ca', { forgery: 'foreign-ca' }),
     cell(mode, axes('forged'), 'foreign-trust-domain', { forgery: 'foreign-trust-domain', quick: false }),
     cell(mode, axes('forged'), 'disallowed', { forgery: 'disallowed', policy: 'deny', quick: false }),

@@ -38,6 +38,7 @@ function questionCells(mode: string): Case[] {
     cell(mode, asked, 'mesh-name', { question: ofMesh }),
     cell(mode, asked, 'mesh-name-tcp', { question: { ...ofMesh, transport: 'tcp' }, quick: false }),
     cell(mode, asked, 'other-name', { question: { ...ofMesh, name: 'of no service' }, quick: false }),
+    cell(mode, asked, 'other-name-tcp', { question: { ...ofMesh, name: 'of no service', transport: 'tcp' }, quick: false }),
     cell(mode, asked, 'uncaptured', { question: { ...ofMesh, captured: false }, quick: false }),
   ]
 }

@@ -4,9 +4,10 @@ import type { BoundCase } from '../place.ts'
 import { appToZtunnel } from './legs/app-ztunnel.ts'
 import { clientRefusedInClear, clientToOwnPort, clientToZtunnel } from './legs/client-ztunnel.ts'
 import { questionOverTcp, questionToZtunnel, questionUncaptured } from './legs/dns.ts'
+import { askedOverTcp } from './legs/dns-forward.ts'
 import { forgedToZtunnel, ztunnelToImpostor } from './legs/forged.ts'
 import { nodeToApp } from './legs/node-app.ts'
-import { appToItself, ztunnelToItself } from './legs/self.ts'
+import { appToItself, appToOwnPort, ztunnelToItself } from './legs/self.ts'
 import { udpUncaptured } from './legs/udp.ts'
 import { ztunnelToApp } from './legs/ztunnel-app.ts'
 import { passedThrough } from './legs/ztunnel-server.ts'
@@ -59,6 +60,8 @@ export function path(c: BoundCase): Path {
         outcome: 'served',
       }
     case 'direct':
+      if (c.case.caller === 'itself')
+        return { legs: [appToOwnPort(c, release)], bindings: { client: { from: 'client' } }, outcome: 'closed' }
       if (c.case.caller === 'plain')
         return { legs: [clientToOwnPort(c, release)], bindings: { client: { from: 'client' } }, outcome: 'closed' }
       return {
@@ -98,11 +101,13 @@ function questionPath(c: BoundCase, release: Release): Path {
   }
   const question = { from: 'question' } as const
   if (!captured) return { legs: [questionUncaptured(c)], bindings: { question, ...translated(`${c.client.ip}:$question`) }, outcome }
-  if (transport === 'tcp') return { legs: [questionOverTcp(c)], bindings: { client: { from: 'client' }, turned: turnedPort(c) }, outcome }
-  if (name === 'of the mesh') return { legs: [questionToZtunnel(c, release)], bindings: { question }, outcome }
-  const { leg, asker } = release.questions.forwarded(c)
+  const overTcp = transport === 'tcp'
+  const first = overTcp ? questionOverTcp(c, release) : questionToZtunnel(c, release)
+  const bindings: Record<string, Binding> = overTcp ? { client: { from: 'client' }, turned: turnedPort(c) } : { question }
+  if (name === 'of the mesh') return { legs: [first], bindings, outcome }
+  const { leg, asker } = overTcp ? askedOverTcp(c) : release.questions.forwarded(c)
   const forward: Binding = { from: 'packet', ...asker.at, source: asker.ip, to: c.destination }
-  return { legs: [questionToZtunnel(c, release), leg], bindings: { question, forward, ...translated(`${asker.ip}:$forward`) }, outcome }
+  return { legs: [first, leg], bindings: { ...bindings, forward, ...translated(`${asker.ip}:$forward`) }, outcome }
 }
 
 /** In the handshake a peer is told nothing; later its CONNECT is answered (facts 4.2 responses). */

@@ -1,6 +1,7 @@
 import type { Case } from '../../matrix/cell.ts'
 import type { Device, Flow, Hop, Leg, LogProof, Netns, Proof, Which } from '../path.ts'
 import type { BoundCase } from '../place.ts'
+import { toldOfQuestion } from './legs/dns.ts'
 import { askedFromHome, askedFromThePod } from './legs/dns-forward.ts'
 import { redirectEntry } from './legs/entry-redirect.ts'
 import { tproxyEntry } from './legs/entry-tproxy.ts'
@@ -21,6 +22,8 @@ export interface Release {
 
 export interface Questions {
   readonly redirect: { readonly rule: string }
+  /** What ztunnel's log says of it. */
+  readonly told: (c: BoundCase) => readonly Proof[]
   /** The leg to the name server, and who asks there: his address, and the device where his question begins. */
   readonly forwarded: (c: BoundCase) => { readonly leg: Leg; readonly asker: { readonly ip: string; readonly at: Device } }
 }
@@ -49,6 +52,7 @@ const releases: Readonly<Record<string, Release>> = {
     // Facts 1.2, 4.12.
     questions: {
       redirect: { rule: '-A ISTIO_OUTPUT ! -o lo -p udp -m mark ! --mark 0x539/0xfff -m udp --dport 53 -j REDIRECT --to-ports 15053' },
+      told: toldOfQuestion,
       forwarded: askedFromThePod,
     },
     limit: () => undefined,
@@ -59,6 +63,8 @@ const releases: Readonly<Record<string, Release>> = {
     // Facts 1.1, 4.12 (from the pod since 1.24).
     questions: {
       redirect: { rule: '-A ISTIO_OUTPUT ! -o lo -p udp -m udp --dport 53 -j REDIRECT --to-ports 15053' },
+      // Its DNS server has no log of questions (ztunnel, src/dns/server.rs of that time).
+      told: () => [],
       forwarded: askedFromHome,
     },
     limit: ({ question }) => {

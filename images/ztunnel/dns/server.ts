@@ -13,6 +13,8 @@ const idle = 10_000
 const maxConnections = 256
 /** Without EDNS a UDP answer may have this many bytes (RFC 1035 2.3.4). */
 const plainUdpSize = 512
+/** Where a message says how many answers it has (RFC 1035 4.1.1); a forwarder's answer is never shorter than a header. */
+const ANSWER_COUNT = 6
 
 /** The DNS proxy of one pod: answers what the mesh knows, forwards the rest (fact sheet: in-pod mode, 4.12). */
 export class DnsServer {
@@ -107,13 +109,18 @@ export class DnsServer {
     metrics.requests.of(labels).value++
     try {
       const known = await this.#known(context, question)
-      if (known) return encode(question, known, transport)
+      if (known) {
+        tell(context, question, known.addresses.length > 0 ? 'success' : 'no records', known.addresses.length)
+        return encode(question, known, transport)
+      }
       metrics.forwarded.of(labels).value++
       const asked = performance.now()
       const answer = await this.#forwarder.ask(packet, transport).catch((error) => {
         metrics.failures.of(labels).value++
+        tell(context, question, `forwarding failed (${(error as Error).message})`, 0)
         throw error
       })
+      tell(context, question, 'forwarded', answer.readUInt16BE(ANSWER_COUNT))
       metrics.duration.observe(labels, (performance.now() - asked) / 1000)
       return answer
     } catch (error) {
@@ -155,6 +162,20 @@ function labelsOf(context: ProxyContext, question: dns.DecodedPacket, transport:
     source_canonical_service: own?.canonicalName || 'unknown',
     source_canonical_revision: own?.canonicalRevision || 'unknown',
   }
+}
+
+/** The log of questions, as upstream has it: at level debug. */
+function tell({ log, self }: ProxyContext, question: dns.DecodedPacket, result: string, endpoints: number): void {
+  const own = self.workload()
+  const [asked] = question.questions ?? []
+  log('debug', 'dns', '', {
+    'src.workload': own?.name ?? 'unknown',
+    'src.namespace': own?.namespace ?? 'unknown',
+    query: asked?.type,
+    domain: asked && `${asked.name}.`,
+    result,
+    endpoints,
+  })
 }
 
 function encode(question: dns.DecodedPacket, known: KnownName, transport: 'udp' | 'tcp'): Buffer {

@@ -59,7 +59,8 @@ export class World {
     this.zt = new Ztunnel()
     const resolvConf = join(this.zt.dir, 'resolv.conf')
     writeFileSync(resolvConf, `search istio-system.svc.cluster.local\nnameserver ${this.plain.ip}\n`)
-    await this.zt.start(state(), { bed: this.bed, pod: this.own, env: { RESOLV_CONF: resolvConf, MESH_RELEASE: this.#release } })
+    const env = { RESOLV_CONF: resolvConf, MESH_RELEASE: this.#release, RUST_LOG: 'info,dns=debug' }
+    await this.zt.start(state(), { bed: this.bed, pod: this.own, env })
     const agent = await this.zt.agent()
     expect(await agent.hello).toBe(1)
     const { workloadInfoRequired } = releaseNamed(this.#release)

@@ -11,7 +11,7 @@ export const byService = 'mesh-to-mesh/other-node/cluster-ip/http'
 export const strictPlain = 'plain-to-mesh/same-node/pod-ip/http/strict'
 export const strictMesh = 'mesh-to-mesh/same-node/pod-ip/http/strict'
 export const forged = (how: string) => `forged/other-node/pod-ip/http/${how}`
-export const direct = (how: string) => `direct/other-node/pod-ip/tcp/${how}`
+export const direct = (how: string, placement = 'other-node') => `direct/${placement}/pod-ip/tcp/${how}`
 export const overTcp = (exchange: string) => `mesh-to-mesh/other-node/pod-ip/tcp/${exchange}`
 export const http2 = 'mesh-to-mesh/other-node/pod-ip/http2'
 export const datagram = 'mesh-to-mesh/other-node/pod-ip/udp'

@@ -105,6 +105,15 @@ export const identityFaults: readonly Fault[] = [
     breaks: { case: direct('mesh-15001'), hop: 'ztunnel-ztunnel/is-refused-as-a-call-to-itself' },
   },
   {
+    id: 'own-port-called-through-a-tunnel',
+    title: 'ztunnel does not mind to be called by the app of its own pod',
+    seed: patched(
+      edit('route.ts', '  if (!illegalPorts.includes(target.port)) return false\n', '  if (illegalPorts.length > 0) return false\n'),
+    ),
+    cases: [direct('own-15001', 'same-node')],
+    breaks: { case: direct('own-15001', 'same-node'), hop: 'app-own-port/is-refused-as-a-call-to-itself' },
+  },
+  {
     id: 'foreign-ca-accepted',
     title: 'a server takes certificates of any CA',
     seed: patched(sharedEdit('mtls.ts', '    if (failure) throw', '    if (failure && failure.code === undefined) throw')),

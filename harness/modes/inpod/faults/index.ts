@@ -8,6 +8,7 @@ import { laterProtocolFaults, protocolFaults, redirectUdp } from './protocols.ts
 import { proxyFaults } from './proxy.ts'
 import { redirectFaults } from './redirect.ts'
 import { ruleFaults } from './rules.ts'
+import { secrecyFaults } from './secrecy.ts'
 import { tproxyFaults } from './tproxy.ts'
 
 /** TPROXY drops what no listener takes; without it, the kernel answers. */
@@ -25,7 +26,8 @@ export const faults: Readonly<Record<string, readonly Fault[]>> = {
     ...proxyFaults,
     ...identityFaults,
     ...controlPlaneFaults,
-    ...protocolFaults({ redirectUdp, overLo: 5 }),
+    ...secrecyFaults,
+    ...protocolFaults({ redirectUdp, overLo: 5, askedElsewhere: 'app-dns/is-answered-by-ztunnel' }),
     ...laterProtocolFaults,
     ...disruptionFaults,
   ],
@@ -36,7 +38,12 @@ export const faults: Readonly<Record<string, readonly Fault[]>> = {
     ...proxyFaults.map(droppedAtTheDoor),
     ...identityFaults,
     ...controlPlaneFaults,
+    ...secrecyFaults,
     // Facts 1.1: without a look at the mark.
-    ...protocolFaults({ redirectUdp: '! -o lo -p udp -m udp --dport 53 -j REDIRECT --to-ports 15053', overLo: 4 }),
+    ...protocolFaults({
+      redirectUdp: '! -o lo -p udp -m udp --dport 53 -j REDIRECT --to-ports 15053',
+      overLo: 4,
+      askedElsewhere: 'case/sentinel',
+    }),
   ],
 }

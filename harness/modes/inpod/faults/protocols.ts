@@ -1,5 +1,5 @@
 import type { Fault } from '../../fault.ts'
-import { datagram, headless, http2, itself, overTcp, question } from './cases.ts'
+import { datagram, direct, headless, http2, itself, overTcp, question } from './cases.ts'
 import { added, dropped, edit, patched, replaced } from './seeds.ts'
 
 // Texts: facts inpod-mode 1.2, golden pod-iptables-save. Positions are counted from 1.
@@ -12,10 +12,12 @@ const uncaptured = question('uncaptured')
 export interface ProtocolRules {
   readonly redirectUdp: string
   readonly overLo: number
+  /** Where it is told first that a name of the mesh was asked for elsewhere: ztunnel's log says so, where it has one of questions. */
+  readonly askedElsewhere: string
 }
 
 /** Names, datagrams, streams, and pods that call themselves. */
-export const protocolFaults = ({ redirectUdp, overLo }: ProtocolRules): readonly Fault[] => [
+export const protocolFaults = ({ redirectUdp, overLo, askedElsewhere }: ProtocolRules): readonly Fault[] => [
   {
     id: 'questions-not-captured',
     title: 'the rule that turns questions for names to ztunnel is gone',
@@ -26,9 +28,9 @@ export const protocolFaults = ({ redirectUdp, overLo }: ProtocolRules): readonly
   {
     id: 'names-of-the-mesh-asked-elsewhere',
     title: 'ztunnel asks the name server for what it should know itself',
-    seed: patched(edit('dns/server.ts', 'if (known) return encode(', 'if (known && packet.length === 0) return encode(')),
+    seed: patched(edit('dns/server.ts', 'if (known) {', 'if (known && packet.length === 0) {')),
     cases: [question('mesh-name')],
-    breaks: { case: question('mesh-name'), hop: 'case/sentinel' },
+    breaks: { case: question('mesh-name'), hop: askedElsewhere },
   },
   {
     id: 'names-answered-wrongly',
@@ -113,7 +115,7 @@ export const protocolFaults = ({ redirectUdp, overLo }: ProtocolRules): readonly
     id: 'own-address-captured',
     title: "only ztunnel's own connections over lo are spared, not the app's",
     seed: replaced('nat', 'ISTIO_OUTPUT', overLo, acceptLoopback, '! -d 127.0.0.1/32 -o lo -m mark --mark 0x539/0xfff -j ACCEPT'),
-    cases: [itself('pod-ip')],
+    cases: [itself('pod-ip'), direct('own-15006', 'same-node'), direct('own-15008', 'same-node')],
     breaks: { case: itself('pod-ip'), hop: 'app-app/is-left-alone' },
   },
 ]
@@ -126,6 +128,20 @@ export const laterProtocolFaults: readonly Fault[] = [
     seed: dropped('nat', 'ISTIO_OUTPUT', 3, redirectTcp),
     cases: [question('mesh-name-tcp')],
     breaks: { case: question('mesh-name-tcp'), hop: 'app-dns/is-turned-around' },
+  },
+  {
+    id: 'questions-over-tcp-asked-from-home',
+    title: 'ztunnel asks the name server from its own namespace, as earlier releases did, and not from the pod',
+    seed: patched(edit('release.ts', 'dnsSockets: (pod) => pod,', 'dnsSockets: () => ownSockets,')),
+    cases: [question('other-name-tcp')],
+    breaks: { case: question('other-name-tcp'), hop: 'ztunnel-dns/leaves-ztunnel-uncaptured' },
+  },
+  {
+    id: 'questions-told-wrongly',
+    title: 'ztunnel tells of a question that it answered itself that it passed it on',
+    seed: patched(edit('dns/server.ts', "? 'success' : 'no records'", "? 'forwarded' : 'no records'")),
+    cases: [question('mesh-name'), question('mesh-name-tcp'), headless],
+    breaks: { case: question('mesh-name'), hop: 'app-dns/is-answered-by-ztunnel' },
   },
   {
     id: 'opt-out-of-dns-capture-ignored',

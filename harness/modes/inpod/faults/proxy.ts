@@ -178,13 +178,14 @@ export const proxyFaults: readonly Fault[] = [
   {
     id: 'end-turned-into-reset',
     title: 'where both sides have ended, ztunnel resets the connection instead of ending it',
+    // Not at once: the kernel tells nothing of a socket that reset itself before somebody could ask for it.
     seed: patched(
       edit(
         'relay.ts',
         "    to.once('finish', done)\n    to.end()",
         `    if (to instanceof Socket && to.readableEnded) {
-      to.resetAndDestroy()
-      return done()
+      setTimeout(() => done(to.resetAndDestroy()), 50)
+      return
     }
     to.once('finish', done)
     to.end()`,

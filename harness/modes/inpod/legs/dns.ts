@@ -1,11 +1,20 @@
 import { eth0, loopback, netns } from '../../network.ts'
-import { back, conntrack, flow, hop, type Leg, leg, packet, socket, trace } from '../../path.ts'
+import { back, conntrack, dnsLog, flow, hop, type Leg, leg, type Proof, packet, socket, trace } from '../../path.ts'
 import type { BoundCase } from '../../place.ts'
 import type { Release } from '../releases.ts'
 import { markConnection, PROXY_MARK, REPLY_MARK, redirectQuestionTcp, restoreMark, untouched } from '../rules.ts'
 import { carries, nameServer, toNameServer } from './dns-forward.ts'
 
 const udp = { protocol: 'udp' } as const
+
+/** Who asked for what, and whether ztunnel knew it or passed it on (ztunnel, src/dns/server.rs: target `dns`, level debug). */
+export function toldOfQuestion(c: BoundCase): readonly Proof[] {
+  const { netns: name } = c.client
+  const [namespace = '', pod = ''] = [name.slice(0, name.indexOf('.')), name.slice(name.indexOf('.') + 1)]
+  const result = c.case.question?.name === 'of no service' ? 'forwarded' : 'success'
+  return [dnsLog(netns(c.client), { 'src.workload': pod, 'src.namespace': namespace, query: 'A', domain: `${c.name}.`, result })]
+}
+
 /** The app's question is turned to ztunnel, whose answer seems to come from the name server (facts 1.2 DNS lines, 1.6 row 14, 4.12). */
 export function questionToZtunnel(c: BoundCase, { entry, questions }: Release): Leg {
   const app = netns(c.client)
@@ -21,12 +30,13 @@ export function questionToZtunnel(c: BoundCase, { entry, questions }: Release): 
       trace(app, 'answer', back(asked), 'mangle PREROUTING ISTIO_PRERT', markConnection, PROXY_MARK),
       packet(lo, 'in', 'answer', back(asked)),
       conntrack(app, asked, back(turned), REPLY_MARK, udp),
+      ...questions.told(c),
     ),
   ])
 }
 
 /** The same over TCP (facts 1.2 DNS lines). */
-export function questionOverTcp(c: BoundCase): Leg {
+export function questionOverTcp(c: BoundCase, { questions }: Release): Leg {
   const app = netns(c.client)
   const lo = loopback(c.client)
   const asked = flow(`${c.client.ip}:$client`, nameServer(c))
@@ -50,6 +60,7 @@ export function questionOverTcp(c: BoundCase): Leg {
       packet(lo, 'in', 'data', turned),
       packet(lo, 'in', 'reply', answer),
       ...carries(c, lo, turned),
+      ...questions.told(c),
     ),
   ])
 }

@@ -1,8 +1,8 @@
 import { loopback, netns } from '../../network.ts'
-import { back, conntrack, flow, hop, type Leg, leg, log, packet, served, silence, token, trace } from '../../path.ts'
+import { back, conntrack, flow, hop, type Leg, leg, log, packet, requestToken, served, silence, socket, token, trace } from '../../path.ts'
 import type { BoundCase } from '../../place.ts'
 import type { Release } from '../releases.ts'
-import { acceptLoopback, markConnection, PROXY_MARK } from '../rules.ts'
+import { acceptLoopback, markConnection, PROXY_MARK, REPLY_MARK, restoreMark } from '../rules.ts'
 
 /** A pod that calls its own service: the tunnel leads from ztunnel to itself, inside the pod (facts 1.6 row 11, 4.4 rows 4 and 8, 4.5). */
 export function ztunnelToItself(c: BoundCase, { entry }: Release): Leg {
@@ -53,4 +53,48 @@ export function appToItself(c: BoundCase, { entry }: Release): Leg {
     hop('carries the request', lo, packet(lo, 'in', 'data', asked), packet(lo, 'in', 'reply', answer), token(lo, 'clear', asked)),
     hop('is served', pod, served(pod, c.case.protocol, asked.from, asked.to), silence(pod, asked.from)),
   ])
+}
+
+/**
+ * To a port of ztunnel's in the same pod, by the pod's address: no rule takes it, so it comes to that listener as it is, which must not call itself (facts 1.6 row 8, 4.4 row 1,
+ * 4.5, 4.6 row 2); what comes to 15008 is no TLS. The listener's mark marks the connection, as with any of ztunnel's (4.1, 1.2 mangle).
+ */
+export function appToOwnPort(c: BoundCase, { entry }: Release): Leg {
+  const pod = netns(c.server)
+  const lo = loopback(c.server)
+  const asked = flow(`${c.client.ip}:$client`, c.endpoint)
+  const answer = back(asked)
+  const { port } = c.case
+  const end =
+    port === 15008
+      ? { title: 'is refused in the handshake', error: 'tls error: *' }
+      : { title: 'is refused as a call to itself', error: 'attempted recursive call to ourselves' }
+  const told = { 'src.addr': asked.from, 'dst.addr': asked.to, direction: port === 15001 ? 'outbound' : 'inbound' }
+  return leg(
+    'app-own-port',
+    "app → ztunnel's port in its own pod (not captured)",
+    'clear',
+    `inpod-mode ${entry.facts}, 1.6 row 8, 4.6 row 2`,
+    [
+      hop('is left alone', pod, trace(pod, 'syn', asked, 'nat OUTPUT ISTIO_OUTPUT', acceptLoopback, 0), packet(lo, 'out', 'syn', asked)),
+      hop('comes back over lo', lo, packet(lo, 'in', 'syn', asked), ...entry.overLo(pod, 'syn', asked, 0)),
+      hop(
+        'is answered by ztunnel',
+        lo,
+        trace(pod, 'syn-ack', answer, 'mangle PREROUTING ISTIO_PRERT', markConnection, PROXY_MARK),
+        ...entry.overLo(pod, 'syn-ack', answer, PROXY_MARK),
+        packet(lo, 'in', 'syn-ack', answer),
+        conntrack(pod, asked, answer, REPLY_MARK),
+        socket(pod, asked.to, asked.from, PROXY_MARK),
+      ),
+      hop(
+        'carries the request',
+        lo,
+        trace(pod, 'data', asked, 'mangle OUTPUT ISTIO_OUTPUT', restoreMark, REPLY_MARK),
+        packet(lo, 'in', 'data', asked),
+        requestToken(lo, 'clear', asked),
+      ),
+      hop(end.title, pod, log(pod, 'connection failed', { ...told, error: end.error }, ['src.identity', 'dst.identity', 'dst.hbone_addr'])),
+    ],
+  )
 }

@@ -77,7 +77,7 @@ export function proofTitle({ kind, asked, expected }: ReportProof): string {
     case 'socket':
       return `A socket with mark ${hex(asked!.mark)} held this connection`
     case 'log':
-      return `ztunnel’s access log tells of it: “${asked!.message}”`
+      return asked!.target === 'dns' ? 'ztunnel’s log tells of the question' : `ztunnel’s access log tells of it: “${asked!.message}”`
     case 'served':
       return 'The server’s own socket saw this peer'
     case 'token':
