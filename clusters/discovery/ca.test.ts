@@ -88,7 +88,7 @@ describe('refused', () => {
   ])('%s: the caller is told little, the log why', async (_, client, identity, why) => {
     const from = program.lines.length
     await expect(ask(client(), identity)).rejects.toThrow(impersonation)
-    expect(program.lines.slice(from).join('\n')).toMatch(why)
+    await expect.poll(() => program.lines.slice(from).join('\n'), { interval: 5 }).toMatch(why)
   })
 
   test('a certificate without a token, or with a bad one', async () => {

@@ -159,6 +159,7 @@ describe('what a case rests on besides its path', () => {
     const verdict = judge([{ ...syn, from: `${expectation.client.ip}:49999`, t: main.window.from + 5 }])
     expect(verdict.verdict).toBe('fail')
     expect(check(verdict, 'reused')).toBe('fail')
+    expect(verdict.brokenHop).toBe('case/reused')
   })
 
   test('a stream that lost something makes it inconclusive, whatever else was seen', () => {

@@ -49,8 +49,9 @@ export function judgeCase(expectation: Expectation, attempts: readonly Attempt[]
       main,
       evidence,
     ),
-    closedWorldCheck(expectation, variables, main, evidence),
+    // Before the closed world: a second tunnel is astray too, but this says what it is.
     noSecondOpeningCheck(expectation, variables, main, evidence),
+    closedWorldCheck(expectation, variables, main, evidence),
     bytesCheck(expectation, main, evidence),
   ].filter((c) => c !== undefined)
   const controls = controlChecks(expectation, attempts, main, evidence)

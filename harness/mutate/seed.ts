@@ -59,23 +59,34 @@ async function runOn(node: AttachedCluster['nodes'][number], argv: readonly stri
 }
 
 /**
- * Makes a patched copy of all images' sources for one fault.
- * @param directory is made; the copy's `images/` is in it
+ * The files below `images/` that a fault changes or makes, with their text then.
  * @throws SeedError when a place to patch is not there exactly once: the fault must be written anew for this code
  */
-export function patchedCopy(fault: Fault & { readonly seed: PatchSeed }, directory: string): void {
-  cpSync(join(repository, 'images'), join(directory, 'images'), { recursive: true })
-  symlinkSync(join(repository, 'node_modules'), join(directory, 'node_modules'))
-  for (const edit of fault.seed.edits) {
-    const file = join(directory, 'images', edit.file)
-    if (edit.find === '') {
-      if (existsSync(file)) throw new SeedError(`fault ${fault.id}: it makes images/${edit.file}, which is there already`)
-      writeFileSync(file, edit.replace)
+export function patchedFiles(fault: Pick<Fault, 'id'> & { readonly seed: PatchSeed }): ReadonlyMap<string, string> {
+  const files = new Map<string, string>()
+  for (const { file, find, replace } of fault.seed.edits) {
+    const original = join(repository, 'images', file)
+    if (find === '') {
+      if (existsSync(original)) throw new SeedError(`fault ${fault.id}: it makes images/${file}, which is there already`)
+      files.set(file, replace)
       continue
     }
-    const parts = readFileSync(file, 'utf8').split(edit.find)
+    const parts = (files.get(file) ?? readFileSync(original, 'utf8')).split(find)
     if (parts.length !== 2)
-      throw new SeedError(`fault ${fault.id}: "${edit.find}" is ${parts.length - 1} times in images/${edit.file}, it must be there once`)
-    writeFileSync(file, parts.join(edit.replace))
+      throw new SeedError(`fault ${fault.id}: "${find}" is ${parts.length - 1} times in images/${file}, it must be there once`)
+    files.set(file, parts.join(replace))
   }
+  return files
+}
+
+/**
+ * Makes a patched copy of all images' sources for one fault.
+ * @param directory is made; the copy's `images/` is in it
+ * @throws SeedError as `patchedFiles`
+ */
+export function patchedCopy(fault: Fault & { readonly seed: PatchSeed }, directory: string): void {
+  const files = patchedFiles(fault)
+  cpSync(join(repository, 'images'), join(directory, 'images'), { recursive: true })
+  symlinkSync(join(repository, 'node_modules'), join(directory, 'node_modules'))
+  for (const [file, text] of files) writeFileSync(join(directory, 'images', file), text)
 }

@@ -81,7 +81,7 @@ test('at a roll-out no request on a new connection is lost, of 500; idle peers h
     expect(await agent.add(w.client, 'client')).toBeUndefined()
     expect(await agent.add(w.server, 'server')).toBeUndefined()
     expect(await agent.send({ snapshotSent: {} })).toBeUndefined()
-    expect(w.bed.run(w.own, 'curl -s -X POST http://127.0.0.1:15000/quitquitquit')).toBe('shutdown now\n')
+    w.zt.signal('SIGTERM')
     await idle.retired
     await busy.retired
     expect(await said).toBe('10.77.0.4 ')

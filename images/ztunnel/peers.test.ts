@@ -209,7 +209,7 @@ test('roll-out: the next ztunnel listens beside the old one, which drains; an op
     const stays = bed.dial(outside, server.ip, 8080)
     await new Promise((resolve) => stays.once('data', resolve))
     const crowd = Array.from({ length: 100 }, (_, i) => exchange(bed.dial(outside, server.ip, 8080), `crowd ${i}`))
-    zt.signal('SIGTERM')
+    expect(bed.run(own, 'curl -s -X POST http://127.0.0.1:15000/quitquitquit')).toBe('shutdown now\n')
     expect(await Promise.all(crowd)).toEqual(crowd.map((_, i) => `10.78.0.4 crowd ${i}`))
     await zt.line(/app\tshutting down/)
     for (let i = 0; i < 20; i++) expect(await exchange(bed.dial(outside, server.ip, 8080), 'new')).toBe('10.78.0.4 new')

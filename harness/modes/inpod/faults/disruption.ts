@@ -4,6 +4,7 @@ import { edit, patched } from './seeds.ts'
 // What goes wrong only while the mesh changes: caught by a load, at one of its checks. Facts: inpod-mode 1.7, 2.6.
 const client = 'disruption/label-off-and-on/client'
 const rollout = 'disruption/ztunnel-rollout'
+const restart = 'disruption/discovery-restart'
 const established = 'disruption/established/enrolment/outbound'
 
 const agent = (...edits: readonly Edit[]): PatchSeed => ({ kind: 'patch', image: 'cni', edits })
@@ -55,6 +56,31 @@ export const disruptionFaults: readonly Fault[] = [
     ),
     cases: [client],
     breaks: { case: client, hop: 'load/readable' },
+  },
+  {
+    id: 'requests-repeated-after-a-reconnect',
+    title: 'once its control plane was away, ztunnel gives the app each request twice',
+    seed: patched(
+      edit(
+        'control-plane/xds-client.ts',
+        '    this.#options.events.terminated(reason)\n',
+        '    this.#options.events.terminated(reason)\n    Object.assign(globalThis, { again: true })\n',
+      ),
+      edit(
+        'inbound.ts',
+        '  await carry(context, near, far, ',
+        `  if ('again' in globalThis) {
+    const twin = context.placement.dial(to)
+    twin.on('error', () => {})
+    twin.resume()
+    far.on('data', (chunk) => twin.write(chunk))
+    far.on('end', () => twin.end())
+  }
+  await carry(context, near, far, `,
+      ),
+    ),
+    cases: [restart],
+    breaks: { case: restart, hop: 'load/duplicated' },
   },
   {
     id: 'connections-from-before-go-on',

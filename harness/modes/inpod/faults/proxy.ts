@@ -176,6 +176,21 @@ export const proxyFaults: readonly Fault[] = [
     breaks: { case: sealed, hop: 'case/closed-world' },
   },
   {
+    id: 'tunnel-opened-beside-the-one-in-use',
+    title: 'beside the tunnel that it has, ztunnel opens another that nobody uses',
+    seed: patched(
+      edit(
+        'outbound.ts',
+        "  const protocol = chosen.kind === 'hbone' ? 'HBONE' : 'TCP'\n",
+        `  if (chosen.kind === 'hbone') void dial(context, chosen.to).then((idle) => idle.destroy()).catch(() => {})
+  const protocol = chosen.kind === 'hbone' ? 'HBONE' : 'TCP'
+`,
+      ),
+    ),
+    cases: [pooled],
+    breaks: { case: pooled, hop: 'case/reused' },
+  },
+  {
     id: 'end-turned-into-reset',
     title: 'where both sides have ended, ztunnel resets the connection instead of ending it',
     // Not at once: the kernel tells nothing of a socket that reset itself before somebody could ask for it.
