@@ -67,11 +67,15 @@ test('a copy is whole, with the edits in it, several in one file too', () => {
   try {
     const ward = (find: string, replace: string) => ({ file: 'ztunnel/ward.ts', find, replace })
     patchedCopy(
-      patch(ward('if (!own)', 'if (own)'), ward('if (own)', 'if (2)'), { file: 'ztunnel/made.ts', find: '', replace: 'x' }),
+      patch(ward('return own && ask', 'return own || ask'), ward('own || ask', 'own ?? ask'), {
+        file: 'ztunnel/made.ts',
+        find: '',
+        replace: 'x',
+      }),
       directory,
     )
     const read = (file: string) => readFileSync(join(directory, 'images', file), 'utf8')
-    expect(read('ztunnel/ward.ts')).toContain('if (2)')
+    expect(read('ztunnel/ward.ts')).toContain('return own ?? ask')
     expect(read('ztunnel/made.ts')).toBe('x')
     expect(read('ztunnel/main.ts')).toBe(readFileSync(join(import.meta.dirname, '../../images/ztunnel/main.ts'), 'utf8'))
   } finally {

@@ -14,10 +14,10 @@ const eavesdropping = (protocol: number, isNew: string): PatchSeed =>
     ),
     edit(
       'proxy.ts',
-      "import { handlePlaintext } from './plaintext.ts'\n",
-      "import { handlePlaintext } from './plaintext.ts'\nimport { eavesdrop } from './eavesdrop.ts'\n",
+      "import { DnsServer } from './dns/server.ts'\n",
+      "import { DnsServer } from './dns/server.ts'\nimport { eavesdrop } from './eavesdrop.ts'\n",
     ),
-    edit('proxy.ts', '      await proxy.#dns?.start()\n', '      await proxy.#dns?.start()\n      eavesdrop(proxy.#context)\n'),
+    edit('proxy.ts', '      await proxy.#dns?.start()\n', '      await proxy.#dns?.start()\n      eavesdrop(serving.context)\n'),
     {
       file: 'ztunnel/eavesdrop.ts',
       find: '',
