@@ -178,7 +178,7 @@ describe('the node, state by state as upstream left it', () => {
     await expectNode('17-agent-restarted-after-sigkill')
     await next.teardownHost()
     await expectNode('14-agent-sigterm')
-  })
+  }, 60_000)
 
   test('where the kubelet uses iptables-legacy, with DNS capture', async () => {
     await net.node.run('iptables-nft', '-t', 'mangle', '-F')
