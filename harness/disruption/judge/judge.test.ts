@@ -173,6 +173,9 @@ describe('is inconclusive', () => {
     expect(without((o) => o.kind === 'sighting' && o.netns === rollout.server.netns).reason).toContain('the search found each token')
     const lost: Observation = { kind: 'loss', ref: 'stats#L1', node: 'two', netns: 'node', t: 9e9, stream: 'packets', lost: 1 }
     expect(judged(rollout, [...world, lost]).reason).toContain('node lost 1')
+    expect(judged(rollout, [...world, { ...lost, netns: rollout.server.netns }]).verdict).toBe('inconclusive')
+    for (const elsewhere of [{ netns: 'demo.somebody' }, { node: 'three' }, { stream: 'traces' }, { lost: 0 }, { t: 0 }])
+      expect(judged(rollout, [...world, { ...lost, ...elsewhere }]).verdict, JSON.stringify(elsewhere)).toBe('pass')
   })
   test('when the load was not made, or too small', () => {
     expect(without((o) => o.kind === 'event' && o.what === 'load-begins')).toMatchObject({ verdict: 'inconclusive', checks: [] })
