@@ -6,6 +6,8 @@ export default defineConfig({
     exclude: [...configDefaults.exclude, '**/*.kind.test.ts'],
     setupFiles: ['scripts/property-seed.ts'],
     testTimeout: 20_000,
+    // What is waited for comes; when, is the machine's business.
+    expect: { poll: { timeout: 10_000 } },
     hookTimeout: 60_000,
   },
 })

@@ -108,7 +108,7 @@ test('after the server has ended, the client still writes, and only then', async
     socket.on('error', () => {})
   })
   expect(result.ok).toBe(true)
-  await vi.waitFor(() => expect(heard).toEqual(['tökèn\n', '(ended)', 'tökèn\n']))
+  await vi.waitFor(() => expect(heard).toEqual(['tökèn\n', '(ended)', 'tökèn\n']), 10_000)
 })
 
 test('the client of a server that speaks first says nothing before', async () => {

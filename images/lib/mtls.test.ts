@@ -73,7 +73,7 @@ test('a client that spoke before the server had its certificate is served', asyn
   const { accepted, dialled } = await pair()
   const connecting = connectMtls(dialled, mtlsContext(clientLeaf), [server], 2000)
   const raw = await accepted
-  await vi.waitFor(() => expect(raw.bytesRead).toBeGreaterThan(0))
+  await vi.waitFor(() => expect(raw.bytesRead).toBeGreaterThan(0), 10_000)
   await expect(acceptMtls(raw, mtlsContext(serverLeaf), 'cluster.local', 2000)).resolves.toMatchObject({ peer: id('client') })
   await connecting
 })

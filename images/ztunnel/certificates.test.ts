@@ -40,7 +40,7 @@ test('it is renewed at half of its life, and forgotten with its last user', asyn
   vi.advanceTimersByTime(3 * 60_000)
   expect(issue).toHaveBeenCalledTimes(2)
   await issued[1]!.promise
-  await vi.waitFor(async () => expect(await certificates.context(sleep)).not.toBe(first))
+  await vi.waitFor(async () => expect(await certificates.context(sleep)).not.toBe(first), 10_000)
   certificates.release(sleep)
   expect(certificates.all()).toHaveLength(1)
   certificates.release(sleep)
@@ -57,7 +57,7 @@ test('one that comes with half of its life gone is renewed at half of the rest, 
   expect(issue).toHaveBeenCalledTimes(1)
   vi.advanceTimersByTime(700)
   expect(issue).toHaveBeenCalledTimes(2)
-  await vi.waitFor(async () => expect(await certificates.context(sleep)).not.toBe(first))
+  await vi.waitFor(async () => expect(await certificates.context(sleep)).not.toBe(first), 10_000)
   certificates.close()
 })
 

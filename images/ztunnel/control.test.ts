@@ -206,7 +206,7 @@ test('a deleted pod loses its listeners at once; nothing unexpected was logged; 
   expect(w.listening()).toBe('')
   w.zt.signal('SIGTERM')
   await w.zt.line(/app\tshutting down/)
-  await vi.waitFor(() => expect(w.bed.run(w.client, 'ss -Htln sport = 15001')).toBe(''))
+  await vi.waitFor(() => expect(w.bed.run(w.client, 'ss -Htln sport = 15001')).toBe(''), 10_000)
   await expect(exchange(w.bed.dial(w.client, w.plain.ip, 8080), 'new')).rejects.toThrow(/ECONNREFUSED/)
   expect(await exchange(open, 'old')).toBe('old')
   expect(await w.zt.exited).toBe(0)

@@ -85,7 +85,7 @@ test('a deleted pod’s connections may end by themselves: no new ones, the open
   const agent = await w.zt.agent()
   expect(await agent.send({ del: { uid: 'uid-server' } })).toBeUndefined()
   await w.zt.line(/\tinpod::statemanager\tpod delete request, draining proxy\tuid="uid-server"$/)
-  await vi.waitFor(() => expect(w.bed.run(w.server, 'ss -Htln sport = 15006')).toBe(''))
+  await vi.waitFor(() => expect(w.bed.run(w.server, 'ss -Htln sport = 15006')).toBe(''), 10_000)
   expect(await exchange(open, 'still')).toBe('still')
   expect(await agent.addByUid(w.server)).toBeUndefined()
   expect(await exchange(w.bed.dial(w.client, w.server.ip, 8080), 'again')).toBe('10.77.0.2 again')

@@ -154,7 +154,7 @@ test('a proxy that cannot start is acknowledged with the error, the stream goes 
   expect(manager.ready).toBe(false)
   expect(metrics.text()).toContain('workload_manager_pending_proxy_count 1\n')
   failing.clear()
-  await vi.waitFor(() => expect(manager.ready).toBe(true))
+  await vi.waitFor(() => expect(manager.ready).toBe(true), 10_000)
   expect(events).toEqual(['start good', 'start bad'])
 })
 
@@ -213,7 +213,7 @@ test('without an agent it tries again, later each time', async () => {
   listener.close()
   await new Promise((resolve) => setImmediate(resolve))
   client.start()
-  await vi.waitFor(() => expect(logged.filter((l) => l.includes('failed to connect')).length).toBeGreaterThan(2))
+  await vi.waitFor(() => expect(logged.filter((l) => l.includes('failed to connect')).length).toBeGreaterThan(2), 10_000)
   expect(logged[0]).toContain(`failed to connect to the Istio CNI node agent over ${join(dir, 's')}`)
   listen()
   expect(await (await agent()).hello).toBe(1)

@@ -175,7 +175,7 @@ describe('is inconclusive', () => {
     expect(judged(rollout, [...world, lost]).reason).toContain('node lost 1')
     expect(judged(rollout, [...world, { ...lost, netns: rollout.server.netns }]).verdict).toBe('inconclusive')
     for (const elsewhere of [{ netns: 'demo.somebody' }, { node: 'three' }, { stream: 'traces' }, { lost: 0 }, { t: 0 }])
-      expect(judged(rollout, [...world, { ...lost, ...elsewhere }]).verdict, JSON.stringify(elsewhere)).toBe('pass')
+      expect(judged(rollout, [...world, { ...lost, ...elsewhere } as Observation]).verdict, JSON.stringify(elsewhere)).toBe('pass')
   })
   test('when the load was not made, or too small', () => {
     expect(without((o) => o.kind === 'event' && o.what === 'load-begins')).toMatchObject({ verdict: 'inconclusive', checks: [] })

@@ -83,7 +83,7 @@ test('what fails is tried again until it works', async () => {
   fail = true
   proxies.listen()
   put('only')
-  await vi.waitFor(() => expect(joined.length).toBeGreaterThan(2))
+  await vi.waitFor(() => expect(joined.length).toBeGreaterThan(2), 10_000)
   expect(config()).toContain('"ztunnelReady":false')
   fail = false
   await active(1)
@@ -95,7 +95,7 @@ test('none is ready any more: nothing is undone; the one that comes back is join
   put('only')
   await active(1)
   put('only', { ready: false })
-  await vi.waitFor(() => expect(config()).toContain('"ztunnelReady":false'))
+  await vi.waitFor(() => expect(config()).toContain('"ztunnelReady":false'), 10_000)
   await expect(proxies.add()).rejects.toThrow('no ztunnel is ready')
   put('only')
   await active(2)

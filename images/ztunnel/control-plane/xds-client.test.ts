@@ -125,7 +125,7 @@ test('it is ready when a response of each type, even an empty one, was acknowled
   expect(ack.errorDetail).toBeUndefined()
   expect(ready).toBe(false)
   await policies(stream, [])
-  await vi.waitFor(() => expect(ready).toBe(true))
+  await vi.waitFor(() => expect(ready).toBe(true), 10_000)
   expect(state.workloadAt('', '10.0.0.1')).toMatchObject({
     uid: sleep.uid,
     protocol: 'HBONE',
@@ -175,7 +175,7 @@ test('a bad resource is refused by name with the reason, its former version and 
   const stream = await plane.stream()
   await policies(stream, [])
   await addresses(stream, [workloadResource(sleep)])
-  await vi.waitFor(() => expect(ready).toBe(true))
+  await vi.waitFor(() => expect(ready).toBe(true), 10_000)
   const nack = await addresses(stream, [
     workloadResource({ ...sleep, addresses: [Uint8Array.of(1, 2, 3)] }, '2'),
     workloadResource(httpbin),
@@ -201,7 +201,7 @@ test('a first response that is not all usable does not make it ready; the next g
   expect(bad.errorDetail?.message).toBe('demo/deny: scope: unknown value 9')
   expect(ready).not.toHaveBeenCalled()
   expect((await policies(stream, [policyResource(deny)])).errorDetail).toBeUndefined()
-  await vi.waitFor(() => expect(ready).toHaveBeenCalled())
+  await vi.waitFor(() => expect(ready).toHaveBeenCalled(), 10_000)
 })
 
 test('a type that was not asked for is refused', async () => {
@@ -217,7 +217,10 @@ test('while the control plane is away the mesh stays as it was; after it is back
   await policies(first, [policyResource(deny, 'p1')])
   const port = plane.port
   plane.stop()
-  await vi.waitFor(() => expect(lines.filter((l) => l.message.startsWith('stream to the control plane ended')).length).toBeGreaterThan(4))
+  await vi.waitFor(
+    () => expect(lines.filter((l) => l.message.startsWith('stream to the control plane ended')).length).toBeGreaterThan(4),
+    10_000,
+  )
   const tries = lines.filter((l) => l.message.startsWith('stream to the control plane ended'))
   expect(tries.slice(0, 5).map((l) => l.fields.delay)).toEqual(['10ms', '20ms', '40ms', '80ms', '160ms'])
   expect(tries[2]!.fields.error).toContain('ECONNREFUSED')

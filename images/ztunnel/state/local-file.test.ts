@@ -42,7 +42,7 @@ test('a replaced file is followed; a bad one keeps the state; the same text agai
   await ready
   expect(state.workloadAt('', '10.0.0.1')?.uid).toBe('u')
   project(1, one('10.0.0.2'))
-  await vi.waitFor(() => expect(state.workloadAt('', '10.0.0.2')?.uid).toBe('u'))
+  await vi.waitFor(() => expect(state.workloadAt('', '10.0.0.2')?.uid).toBe('u'), 10_000)
   expect(state.workloadAt('', '10.0.0.1')).toBeUndefined()
   project(2, 'workloads: [{ nonsense: 1 }]')
   await vi.waitFor(() =>
@@ -53,7 +53,7 @@ test('a replaced file is followed; a bad one keeps the state; the same text agai
   )
   expect(state.workloadAt('', '10.0.0.2')?.uid).toBe('u')
   project(3, one('10.0.0.3'))
-  await vi.waitFor(() => expect(state.workloadAt('', '10.0.0.3')?.uid).toBe('u'))
+  await vi.waitFor(() => expect(state.workloadAt('', '10.0.0.3')?.uid).toBe('u'), 10_000)
   expect(changes).toHaveBeenCalledTimes(3)
 })
 
