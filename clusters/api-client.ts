@@ -121,10 +121,10 @@ export class ApiClient {
     return found.namespaced ? `${root}/namespaces/${metadata.namespace ?? 'default'}/${found.name}` : `${root}/${found.name}`
   }
 
-  /** Server-side apply; this manager's fields win. @throws ApplyError */
+  /** Server-side apply; this manager's fields win, and a field that the kind does not have is an error. @throws ApplyError */
   async apply(object: KubernetesObject): Promise<KubernetesObject> {
     try {
-      const path = `${await this.collection(object)}/${object.metadata.name}?fieldManager=everyhop&force=true`
+      const path = `${await this.collection(object)}/${object.metadata.name}?fieldManager=everyhop&force=true&fieldValidation=Strict`
       return await this.json('PATCH', path, object, 'application/apply-patch+yaml')
     } catch (error) {
       throw new ApplyError(`${describe(object)} could not be applied: ${(error as Error).message}`)
@@ -132,7 +132,7 @@ export class ApiClient {
   }
 
   /** Deletes the object and waits until it is gone. Nothing there is no error. @throws ApplyError also after `timeoutMs` */
-  async delete(object: KubernetesObject, timeoutMs = 60_000): Promise<void> {
+  async delete(object: KubernetesObject, timeoutMs = 180_000): Promise<void> {
     try {
       const collection = await this.collection(object)
       const found = await this.json<KubernetesObject>('DELETE', `${collection}/${object.metadata.name}`, {
@@ -164,7 +164,7 @@ export class ApiClient {
   async until<T>(
     collection: string,
     check: (objects: KubernetesObject[]) => T | undefined | Promise<T | undefined>,
-    { fieldSelector = '', timeoutMs = 60_000, signal }: { fieldSelector?: string; timeoutMs?: number; signal?: AbortSignal } = {},
+    { fieldSelector = '', timeoutMs = 180_000, signal }: { fieldSelector?: string; timeoutMs?: number; signal?: AbortSignal } = {},
   ): Promise<T> {
     const timeout = AbortSignal.timeout(timeoutMs)
     const end = signal ? AbortSignal.any([timeout, signal]) : timeout

@@ -1,13 +1,18 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { generateCa } from '../images/lib/ca.ts'
 import { ApiClient, accessOf } from './api-client.ts'
 import type { Cluster } from './cluster.ts'
 import { createCluster } from './create.ts'
-import { deployApps, InstallError, installMesh, restartDaemonSetAtOnce, uninstallMesh } from './install.ts'
+import { deployApps, InstallError, installMesh, removeApps, restartControlPlane, restartDaemonSetAtOnce, uninstallMesh } from './install.ts'
 import type { Pod } from './kubernetes.ts'
+import type { ApiCall } from './lab/api-calls.ts'
+import { meshManifests } from './manifests/mesh.ts'
 import { image } from './manifests/names.ts'
+import { grants } from './manifests/testing/grants.ts'
+import { compareNodes, type NodeSnapshot, snapshotNode } from './node-audit.ts'
 import { clean } from './registry.ts'
 import { parseTopology } from './topology.ts'
 
@@ -29,11 +34,14 @@ services: [{ name: httpbin, namespace: demo, selector: { app: httpbin }, ports: 
 let scratch: string
 let cluster: Cluster
 let api: ApiClient
+/** The node before there was a mesh. */
+let before: NodeSnapshot
 beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), 'everyhop-install-'))
   process.env.EVERYHOP_STATE_DIR = join(scratch, 'state')
   cluster = await createCluster('lab', topology)
   api = new ApiClient(accessOf(cluster.kubeconfig))
+  before = await snapshotNode(cluster.nodes[0]!)
 })
 afterAll(async () => {
   api?.close()
@@ -86,6 +94,15 @@ test('a mesh whose agent crashes is given up with its last words and the fix; me
 
 test('apps are ready and, where the labels say so, enrolled', { timeout: 60_000 }, async () => {
   await deployApps(cluster, topology)
+  // Else the audit at the end would prove nothing.
+  const there = compareNodes(before, await snapshotNode(cluster.nodes[0]!)).join('\n')
+  for (const trace of [
+    /^rules added: .*ISTIO_POSTRT/m,
+    /^ipsets added: istio-inpod-probes-v4$/m,
+    /^files added: .*\/opt\/cni\/bin\/istio-cni$/m,
+    /^files added: \/etc\/cni\/net\.d\/10-everyhop\.conflist .*"istio-cni"/m,
+  ])
+    expect(there).toMatch(trace)
   const redirection = (pod: Pod) => [pod.metadata.name, pod.metadata.annotations?.['ambient.istio.io/redirection']]
   expect(Object.fromEntries((await pods('demo')).map(redirection))).toEqual({ httpbin: 'enabled', out: undefined })
   expect((await pods('plain')).map(redirection)).toEqual([['client', undefined]])
@@ -100,6 +117,27 @@ test.for(['ztunnel', 'istio-cni-node'])('what is restarted at once is new, and r
   expect(await pace()).toEqual(before)
   expect(await mine()).toHaveLength(1)
   expect(await mine()).not.toEqual(old)
+})
+
+test('a root certificate that somebody changed is put right, a CA that ends is renewed', { timeout: 60_000 }, async () => {
+  const [root, secret] = ['configmaps/istio-ca-root-cert', 'secrets/istio-ca-secret'].map(
+    (path) => `/api/v1/namespaces/istio-system/${path}`,
+  ) as [string, string]
+  const published = () => api.json<{ data: Record<string, string> }>('GET', root)
+  const before = await published()
+  await api.json('PATCH', root, { data: { 'root-cert.pem': 'another' } }, 'application/merge-patch+json')
+  const mended = (pem: (text: string | undefined) => boolean) =>
+    api.until('/api/v1/namespaces/istio-system/configmaps', (all) => {
+      const found = all.find((o) => o.metadata.name === 'istio-ca-root-cert') as { data?: Record<string, string> } | undefined
+      return pem(found?.data?.['root-cert.pem']) || undefined
+    })
+  await mended((pem) => pem === before.data['root-cert.pem'])
+  // Less than a fifth of its life is left: it began two minutes ago.
+  const ending = await generateCa({ commonName: 'cluster.local', validFor: 29_000 })
+  const data = Object.fromEntries(Object.entries(ending).map(([key, pem]) => [key, Buffer.from(pem).toString('base64')]))
+  await api.json('PATCH', secret, { data }, 'application/merge-patch+json')
+  await restartControlPlane(cluster)
+  await mended((pem) => pem !== undefined && pem !== before.data['root-cert.pem'])
 })
 
 test('apps without an image fail at once, with the reason', { timeout: 60_000 }, async () => {
@@ -119,8 +157,24 @@ test('uninstalling takes the mesh away and leaves the apps', { timeout: 60_000 }
   expect((await api.list('/api/v1/namespaces')).items.map((n) => n.metadata.name)).not.toContain('istio-system')
   const [httpbin] = (await pods('demo')).filter((p) => p.metadata.name === 'httpbin')
   expect(httpbin?.status?.phase).toBe('Running')
-  const conflist = cluster.nodes[0]!.spawn(['cat', '/etc/cni/net.d/10-everyhop.conflist'])
-  let text = ''
-  for await (const part of conflist.stdout!) text += part
-  expect(JSON.parse(text).plugins.map((p: { type: string }) => p.type)).not.toContain('istio-cni')
+  // Pods that the plugin was called for go without it, and then the node is what it was before there was a mesh.
+  await removeApps(cluster, topology)
+  expect(compareNodes(before, await snapshotNode(cluster.nodes[0]!))).toEqual([])
+})
+
+test('in all of this the mesh asked for nothing that it may not, and may do nothing that it did not', () => {
+  const calls = readFileSync(join(dirname(cluster.kubeconfig), 'api-calls.jsonl'), 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as ApiCall)
+  expect(new Set(calls.map((c) => c.account))).toEqual(new Set(['istio-system/istio-cni', 'istio-system/istiod']))
+  expect(calls.filter((c) => !c.allowed)).toEqual([])
+  const used = (g: (typeof all)[number]) =>
+    calls.some(
+      (c) =>
+        c.account === g.account && c.verb === g.verb && c.group === g.group && c.resource === g.resource && (!g.name || c.name === g.name),
+    )
+  const all = grants(meshManifests(mesh))
+  expect(all.length).toBeGreaterThan(20)
+  expect(all.filter((g) => !used(g))).toEqual([])
 })

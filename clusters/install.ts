@@ -6,14 +6,14 @@ import { appManifests } from './manifests/apps.ts'
 import { imageNames } from './manifests/configured.ts'
 import { type MeshOptions, meshManifests } from './manifests/mesh.ts'
 import { istiodDeployment, meshNamespace, rootConfigMap } from './manifests/names.ts'
-import { fatalReason, podTrouble } from './pod-trouble.ts'
+import { fatalReason, podTrouble, workloadTrouble } from './pod-trouble.ts'
 import type { Topology } from './topology.ts'
 
 /** What it takes to ask a cluster's API, also from another process than the one that started it. */
 type Reached = Pick<Cluster, 'kubeconfig'> & { readonly nodes: readonly unknown[] }
 
 export interface WaitOptions {
-  /** @default a minute */
+  /** What can never come up is given up at once; this is for what is only slow. @default 3 minutes */
   readonly timeoutMs?: number
 }
 
@@ -102,7 +102,7 @@ export async function removeApps(cluster: Cluster, topology: Topology): Promise<
 
 /** Replaces the pods of one of the mesh's DaemonSets, as `kubectl rollout restart` does, and waits until the new ones are all there. @throws InstallError */
 export async function restartDaemonSet(cluster: Reached, name: string, options: WaitOptions = {}): Promise<void> {
-  await restart(cluster, { kind: 'DaemonSet', name, pods: cluster.nodes.length }, options)
+  await restart(cluster, { kind: 'DaemonSet', name }, options)
 }
 
 /** The same on all nodes at once, for when no traffic goes on meanwhile. @throws InstallError */
@@ -123,12 +123,12 @@ export async function restartDaemonSetAtOnce(cluster: Reached, name: string, opt
 
 /** The same for the control plane. @throws InstallError */
 export async function restartControlPlane(cluster: Reached, options: WaitOptions = {}): Promise<void> {
-  await restart(cluster, { kind: 'Deployment', name: istiodDeployment, pods: 1 }, options)
+  await restart(cluster, { kind: 'Deployment', name: istiodDeployment }, options)
 }
 
 async function restart(
   cluster: Reached,
-  { kind, name, pods }: { kind: 'DaemonSet' | 'Deployment'; name: string; pods: number },
+  { kind, name }: { kind: 'DaemonSet' | 'Deployment'; name: string },
   options: WaitOptions,
 ): Promise<void> {
   const restartedAt = new Date().toISOString()
@@ -137,12 +137,11 @@ async function restart(
   const isOf = (pod: KubernetesObject) => (kind === 'DaemonSet' ? ownerOf(pod) === name : ownerOf(pod)?.startsWith(`${name}-`))
   await withApi(cluster, async (api) => {
     const patch = { spec: { template: { metadata: { annotations: { [annotation]: restartedAt } } } } }
-    await api.json(
-      'PATCH',
-      `/apis/apps/v1/namespaces/${meshNamespace}/${kind.toLowerCase()}s/${name}`,
-      patch,
-      'application/merge-patch+json',
-    )
+    const path = `/apis/apps/v1/namespaces/${meshNamespace}/${kind.toLowerCase()}s/${name}`
+    const { spec, status } = await api.json<KubernetesObject>('PATCH', path, patch, 'application/merge-patch+json')
+    // A cluster may have nodes that are not of the topology, such as its control plane.
+    const { desiredNumberScheduled } = (status ?? {}) as { desiredNumberScheduled?: number }
+    const pods = desiredNumberScheduled ?? (spec as { replicas?: number }).replicas ?? 1
     // By the pods, not by the set's status: with a surge that counts old pods as available while new ones still come.
     const replaced = (found: KubernetesObject[]) => {
       const mine = found.filter(isOf) as Pod[]
@@ -198,13 +197,13 @@ function isEnrolled(pod: Pod): boolean {
   return pod.metadata.annotations?.[redirectionAnnotation] === 'enabled'
 }
 
-/** What `kubectl rollout status` asks for; and that there is a pod on each node. */
+/** What `kubectl rollout status` asks for; and that there is a pod on each node, of which the cluster may have more than the topology. */
 function isRolledOut(set: KubernetesObject, nodes: number): boolean {
   const status = (set.status ?? {}) as Record<string, number | undefined>
   const desired = status.desiredNumberScheduled ?? 0
   return (
     (status.observedGeneration ?? 0) >= Number(set.metadata.generation ?? 0) &&
-    desired === nodes &&
+    desired >= nodes &&
     status.updatedNumberScheduled === desired &&
     status.numberAvailable === desired &&
     status.currentNumberScheduled === desired
@@ -255,5 +254,6 @@ async function explained(
 ): Promise<InstallError> {
   const { items } = await api.list(`/api/v1/namespaces/${namespace}/pods`)
   const troubles = await Promise.all((items as Pod[]).filter(which).map((pod) => podTrouble(api, pod)))
-  return new InstallError([`${what} did not come up: ${error.message}`, ...troubles].join('\n'), { cause: error })
+  const refused = await workloadTrouble(api, namespace)
+  return new InstallError([`${what} did not come up: ${error.message}`, ...troubles, ...refused].join('\n'), { cause: error })
 }

@@ -33,6 +33,7 @@ export interface Pod extends KubernetesObject {
     podIPs?: { ip: string }[]
     hostIP?: string
     conditions?: { type: string; status: string; reason?: string; message?: string }[]
+    initContainerStatuses?: ContainerStatus[]
     containerStatuses?: ContainerStatus[]
     [key: string]: unknown
   }

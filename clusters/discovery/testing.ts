@@ -21,7 +21,6 @@ import { resources } from '../lab/apiserver/store.ts'
 import { startControllers } from '../lab/controllers/controllers.ts'
 import { nodeFlags, pinnedNode, repository } from '../lab/node/root.ts'
 import { istiodManifests } from '../manifests/istiod.ts'
-import { enforcing } from './enforcing.ts'
 
 /** A Kubernetes API with the mesh's namespace, and the control plane's program against it, as one process. */
 export interface TestMesh extends AsyncDisposable {
@@ -60,15 +59,12 @@ const rights = {
 /** @param historySize how many changes the API server remembers for watches that come back */
 export async function startTestMesh({ historySize }: { historySize?: number } = {}): Promise<TestMesh> {
   const directory = mkdtempSync(join(tmpdir(), 'everyhop-discovery-'))
-  let authorize: ReturnType<typeof enforcing> | undefined
   const api = await createApiServer({
     listeners: [{ host: '127.0.0.1', port: 0 }],
     advertise: { address: '172.30.0.1', port: 6443 },
-    authorize: (user, attributes) => (authorize ?? enforcing(api.store))(user, attributes),
     bookmarkEvery: 200,
     ...(historySize === undefined ? {} : { historySize }),
   })
-  authorize = enforcing(api.store)
   const { store } = api
   const stopControllers = startControllers(store, { caPem: api.caPem })
   const account = (namespace: string, name: string) => {

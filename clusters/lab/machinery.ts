@@ -4,6 +4,7 @@ import { AF_INET, SOCK_STREAM } from '../../images/lib/libc.ts'
 import { socketInNetns } from '../../images/lib/netns.ts'
 import type { Image } from '../cluster.ts'
 import type { Registry } from '../registry.ts'
+import { apiCalls } from './api-calls.ts'
 import { type ApiServer, createApiServer } from './apiserver/server.ts'
 import { resources } from './apiserver/store.ts'
 import type { Pod } from './apiserver/types.ts'
@@ -136,6 +137,7 @@ export class Machinery {
         listeners: [{ fd: socketInNetns(netns, AF_INET, SOCK_STREAM, { reuseAddress: true, bind }) }, { host: '127.0.0.1', port: 0 }],
         names: [fabricAddress],
         advertise: bind,
+        onDecision: apiCalls(join(this.options.directory, 'api-calls.jsonl')),
         podLog: (pod, container) => this.readLog(pod, container),
       })
     } finally {

@@ -1,7 +1,7 @@
 import type { KubernetesObject } from '../kubernetes.ts'
 import type { MeshOptions } from './mesh.ts'
 import { cniDaemonSet, image, meshNamespace } from './names.ts'
-import { clusterRole, environment, everyNode, role, serviceAccount } from './objects.ts'
+import { clusterRole, environment, everyNode, type Rule, role, serviceAccount } from './objects.ts'
 import type { MeshSettings } from './values/settings.ts'
 
 const account = 'istio-cni'
@@ -23,6 +23,12 @@ const hostPathsOf = ({ binDir, confDir, netnsDir }: NonNullable<MeshSettings['cn
   { name: 'cni-ztunnel-sock-dir', host: '/var/run/ztunnel', inside: '/var/run/ztunnel', type: 'DirectoryOrCreate' },
 ]
 
+/** Rights that one mode needs beside those of all. */
+const ofMode: Readonly<Record<string, readonly Rule[]>> = {
+  // The node's own pod network and address.
+  iptables: [{ apiGroups: [''], resources: ['nodes'], verbs: ['get'] }],
+}
+
 /** The node agent that installs the CNI plugin and redirects pods: names, paths, environment and rights of upstream's istio-cni chart. */
 export function cniManifests(options: MeshOptions): KubernetesObject[] {
   const own = options.settings?.cni ?? {}
@@ -33,8 +39,11 @@ export function cniManifests(options: MeshOptions): KubernetesObject[] {
   return [
     serviceAccount(meshNamespace, account),
     ...clusterRole('istio-cni', account, [
-      { apiGroups: [''], resources: ['pods', 'nodes', 'namespaces'], verbs: ['get', 'list', 'watch'] },
-      { apiGroups: [''], resources: ['pods/status'], verbs: ['patch', 'update'] },
+      // Which pods of the node are of the mesh. The plugin asks for the one that it is called for, with the agent's token.
+      { apiGroups: [''], resources: ['pods', 'namespaces'], verbs: ['get', 'list', 'watch'] },
+      // The annotation that says whether a pod is redirected.
+      { apiGroups: [''], resources: ['pods/status'], verbs: ['patch'] },
+      ...(ofMode[options.mode] ?? []),
     ]),
     // The agent asks whether its own DaemonSet still stands: restart or uninstall.
     ...role('istio-cni', account, [{ apiGroups: ['apps'], resources: ['daemonsets'], resourceNames: [cniDaemonSet], verbs: ['get'] }]),
@@ -66,6 +75,8 @@ export function cniManifests(options: MeshOptions): KubernetesObject[] {
                   runAsUser: 0,
                   runAsGroup: 0,
                   runAsNonRoot: false,
+                  // NET_ADMIN: rules, sets, routes. NET_RAW: iptables-legacy, which talks over a raw socket. SYS_PTRACE and SYS_ADMIN: to find and enter
+                  // the namespaces of pods. DAC_OVERRIDE: the node's folders for CNI may be somebody else's than root's.
                   capabilities: { drop: ['ALL'], add: ['NET_ADMIN', 'NET_RAW', 'SYS_PTRACE', 'SYS_ADMIN', 'DAC_OVERRIDE'] },
                 },
                 env: environment({

@@ -8,23 +8,26 @@ const labels = { app: 'istiod', istio: 'pilot' }
 
 /** The control plane: names, ports and settings of upstream's istiod chart, with the rights that it needs and no others. */
 export function istiodManifests({ settings = {} }: Pick<MeshOptions, 'settings'> = {}): KubernetesObject[] {
-  const read = ['get', 'list', 'watch']
+  const follow = ['list', 'watch']
   return [
     serviceAccount(meshNamespace, account),
     ...clusterRole(`istiod-${meshNamespace}`, account, [
-      { apiGroups: [''], resources: ['pods', 'services', 'nodes', 'namespaces'], verbs: read },
-      { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: read },
-      { apiGroups: ['security.istio.io'], resources: ['authorizationpolicies', 'peerauthentications'], verbs: read },
+      // What workloads and services are made of: pods, services with their endpoints, nodes for regions and zones; namespaces for the root certificate.
+      { apiGroups: [''], resources: ['pods', 'services', 'nodes', 'namespaces'], verbs: follow },
+      { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: follow },
+      // Policies.
+      { apiGroups: ['security.istio.io'], resources: ['authorizationpolicies', 'peerauthentications'], verbs: follow },
       // Whose token a caller carries.
       { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
       // The mesh's root certificate in every namespace. What is created has no name yet that a rule could hold.
       { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
-      { apiGroups: [''], resources: ['configmaps'], resourceNames: [rootConfigMap], verbs: [...read, 'patch'] },
+      { apiGroups: [''], resources: ['configmaps'], resourceNames: [rootConfigMap], verbs: [...follow, 'patch'] },
     ]),
-    // The CA's key: plugged in, or its own.
+    // The CA's key: plugged in, or its own, which it makes, and renews before it ends.
     ...role('istiod', account, [
       { apiGroups: [''], resources: ['secrets'], verbs: ['create'] },
-      { apiGroups: [''], resources: ['secrets'], resourceNames: ['cacerts', 'istio-ca-secret'], verbs: ['get', 'update'] },
+      { apiGroups: [''], resources: ['secrets'], resourceNames: ['cacerts', 'istio-ca-secret'], verbs: ['get'] },
+      { apiGroups: [''], resources: ['secrets'], resourceNames: ['istio-ca-secret'], verbs: ['update'] },
     ]),
     {
       apiVersion: 'v1',

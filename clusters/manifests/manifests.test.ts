@@ -70,10 +70,10 @@ describe('istio-cni-node', () => {
     expect(privileged).toBe(false)
   })
 
-  test('may read pods, nodes and namespaces, patch pod status, and look at its own DaemonSet', () => {
+  test('may read pods and namespaces, patch pod status, and look at its own DaemonSet', () => {
     expect(find(mesh, 'ClusterRole', 'istio-cni').rules).toEqual([
-      { apiGroups: [''], resources: ['pods', 'nodes', 'namespaces'], verbs: ['get', 'list', 'watch'] },
-      { apiGroups: [''], resources: ['pods/status'], verbs: ['patch', 'update'] },
+      { apiGroups: [''], resources: ['pods', 'namespaces'], verbs: ['get', 'list', 'watch'] },
+      { apiGroups: [''], resources: ['pods/status'], verbs: ['patch'] },
     ])
     expect(find(mesh, 'Role', 'istio-cni').rules).toEqual([
       { apiGroups: ['apps'], resources: ['daemonsets'], resourceNames: ['istio-cni-node'], verbs: ['get'] },
@@ -93,9 +93,9 @@ describe('istio-cni-node', () => {
 })
 
 describe('ztunnel', () => {
-  test('runs as root with group 1337 and three capabilities', () => {
+  test('runs as root with group 1337 and the two capabilities that it uses', () => {
     const { runAsUser, runAsGroup, capabilities } = container('ztunnel').securityContext
-    expect([runAsUser, runAsGroup, capabilities.add]).toEqual([0, 1337, ['NET_ADMIN', 'SYS_ADMIN', 'NET_RAW']])
+    expect([runAsUser, runAsGroup, capabilities.add]).toEqual([0, 1337, ['NET_ADMIN', 'SYS_ADMIN']])
   })
 
   test('is replaced without a gap', () => {
@@ -154,9 +154,9 @@ describe('istiod', () => {
     expect(writing.map((r) => [r.resources[0], r.resourceNames ?? [], r.verbs])).toEqual([
       ['tokenreviews', [], ['create']],
       ['configmaps', [], ['create']],
-      ['configmaps', ['istio-ca-root-cert'], ['get', 'list', 'watch', 'patch']],
+      ['configmaps', ['istio-ca-root-cert'], ['list', 'watch', 'patch']],
       ['secrets', [], ['create']],
-      ['secrets', ['cacerts', 'istio-ca-secret'], ['get', 'update']],
+      ['secrets', ['istio-ca-secret'], ['update']],
     ])
   })
 })

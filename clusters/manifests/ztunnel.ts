@@ -28,6 +28,8 @@ export function ztunnelManifests(options: MeshOptions): KubernetesObject[] {
           spec: {
             ...everyNode,
             serviceAccountName: account,
+            // It asks the control plane, with a token of its own audience; of the API server it asks nothing.
+            automountServiceAccountToken: false,
             terminationGracePeriodSeconds: graceSeconds,
             containers: [
               {
@@ -43,7 +45,8 @@ export function ztunnelManifests(options: MeshOptions): KubernetesObject[] {
                   runAsUser: 0,
                   runAsGroup: 1337,
                   runAsNonRoot: false,
-                  capabilities: { drop: ['ALL'], add: ['NET_ADMIN', 'SYS_ADMIN', 'NET_RAW'] },
+                  // SYS_ADMIN: sockets in the pods' network namespaces. NET_ADMIN: their mark, and addresses that are not their own, for which upstream has NET_RAW too.
+                  capabilities: { drop: ['ALL'], add: ['NET_ADMIN', 'SYS_ADMIN'] },
                 },
                 env: environment({
                   POD_NAME: { field: 'metadata.name' },

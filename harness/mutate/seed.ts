@@ -12,10 +12,11 @@ export class SeedError extends Error {
   override name = 'SeedError'
 }
 
-/** Finds a pod's namespace on its node by a process of its cgroup, and runs a command in it. */
+/** Finds a pod's namespace on its node by a process of its cgroup (a kubelet's systemd driver writes the uid with underscores), and runs a command in it. */
 const IN_POD = `uid=$1; shift
+other=$(echo "$uid" | tr - _)
 for p in /proc/[0-9]*; do
-  if grep -q "pod$uid" $p/cgroup 2>/dev/null; then exec nsenter --net=$p/ns/net -- "$@"; fi
+  if grep -qe "pod$uid" -e "pod$other" $p/cgroup 2>/dev/null; then exec nsenter --net=$p/ns/net -- "$@"; fi
 done
 echo "no process of pod $uid" >&2; exit 1`
 

@@ -62,7 +62,8 @@ export async function resolveTopology(
       }
     }),
     proxies: proxies.items
-      .filter((p) => p.metadata?.deletionTimestamp === undefined && p.spec?.nodeName)
+      // Nodes that are not of the topology, such as a control plane, are nobody's place here.
+      .filter((p) => p.metadata?.deletionTimestamp === undefined && handle.nodes.some((n) => n.name === p.spec?.nodeName))
       .map((p) => ({ name: p.metadata!.name!, namespace: 'istio-system', node: p.spec!.nodeName!, uid: p.metadata!.uid! })),
   }
 }

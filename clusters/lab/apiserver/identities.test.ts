@@ -49,14 +49,15 @@ describe('identities', () => {
     const config = new KubeConfig()
     config.loadFromClusterAndUser(kubeConfig.getCurrentCluster()!, { name: 'sa', token: own.status!.token! })
     const client = config.makeApiClient(CoreV1Api)
-    expect((await client.listNamespacedPod({ namespace: ns })).items).toHaveLength(1)
+    // Known, and not allowed.
+    await expect(client.listNamespacedPod({ namespace: ns })).rejects.toMatchObject({ code: 403 })
     await core.deleteNamespacedPod({ namespace: ns, name: 'a', gracePeriodSeconds: 0 })
     await expect(client.listNamespacedPod({ namespace: ns })).rejects.toMatchObject({ code: 401 })
     expect(await review(status!.token!, ['istio-ca'])).toMatchObject({ authenticated: false, error: expect.stringContaining('is gone') })
     expect(await review('nonsense')).toMatchObject({ authenticated: false })
   })
 
-  test('reviews of access and of oneself; roles are stored and do not restrict yet', async () => {
+  test('reviews of access and of oneself; who is bound to no role may do nothing else, a role that is bound gives its rights', async () => {
     const ns = await namespace()
     const { status } = await core.createNamespacedServiceAccountToken({ namespace: ns, name: 'default', body: { spec: { audiences: [] } } })
     const config = new KubeConfig()
@@ -65,10 +66,20 @@ describe('identities', () => {
     expect(own.status!.userInfo!.username).toBe(`system:serviceaccount:${ns}:default`)
     const access = { spec: { resourceAttributes: { verb: 'list', resource: 'pods' } } }
     const review = await config.makeApiClient(AuthorizationV1Api).createSelfSubjectAccessReview({ body: access })
-    expect(review.status!.allowed).toBe(true)
-    const role = { metadata: { name: 'everyhop:reader' }, rules: [{ apiGroups: [''], resources: ['pods'], verbs: ['get'] }] }
-    const roles = config.makeApiClient(RbacAuthorizationV1Api)
+    expect(review.status!.allowed).toBe(false)
+    const role = { metadata: { name: 'everyhop:reader' }, rules: [{ apiGroups: [''], resources: ['pods'], verbs: ['list'] }] }
+    await expect(config.makeApiClient(RbacAuthorizationV1Api).createClusterRole({ body: role })).rejects.toMatchObject({ code: 403 })
+    const roles = kubeConfig.makeApiClient(RbacAuthorizationV1Api)
     expect(await roles.createClusterRole({ body: role })).toMatchObject(role)
+    const mine = config.makeApiClient(CoreV1Api)
+    await expect(mine.listNamespacedPod({ namespace: ns })).rejects.toMatchObject({ code: 403 })
+    const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'everyhop:reader' }
+    const subjects = [{ kind: 'ServiceAccount', name: 'default', namespace: ns }]
+    await roles.createNamespacedRoleBinding({ namespace: ns, body: { metadata: { name: 'reader' }, roleRef, subjects } })
+    expect((await mine.listNamespacedPod({ namespace: ns })).items).toEqual([])
+    // A ClusterRole that a RoleBinding binds is good in its namespace only.
+    await expect(mine.listNamespacedPod({ namespace: 'default' })).rejects.toMatchObject({ code: 403 })
+    await expect(mine.listPodForAllNamespaces()).rejects.toMatchObject({ code: 403 })
   })
 
   test('an authorizer decides requests and reviews alike', async () => {

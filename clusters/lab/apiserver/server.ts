@@ -3,8 +3,9 @@ import type { AddressInfo } from 'node:net'
 import { type CaFiles, generateCa } from '../../../images/lib/ca.ts'
 import { bootstrap } from './bootstrap.ts'
 import { clusterNames, serverCertificate } from './certificate.ts'
-import { type Authorizer, allowAuthenticated } from './http/authorization.ts'
+import type { Authorizer, OnDecision } from './http/authorization.ts'
 import { createHandler } from './http/handler.ts'
+import { rbac } from './http/rbac.ts'
 import { Store, type StoreOptions } from './store.ts'
 import { Tokens } from './tokens.ts'
 import type { Pod } from './types.ts'
@@ -24,8 +25,10 @@ export interface ApiServerOptions extends StoreOptions {
   readonly podLog?: (pod: Pod, container: string) => Promise<string> | string
   /** Milliseconds between bookmarks. @default a minute */
   readonly bookmarkEvery?: number
-  /** @default whoever is authenticated may do everything */
+  /** @default what Roles and ClusterRoles say */
   readonly authorize?: Authorizer
+  /** Is told of every request's decision, not of reviews'. */
+  readonly onDecision?: OnDecision
 }
 
 export interface ApiServer extends AsyncDisposable {
@@ -57,7 +60,8 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   const handler = createHandler({
     store,
     tokens,
-    authorize: options.authorize ?? allowAuthenticated,
+    authorize: options.authorize ?? rbac(store),
+    onDecision: options.onDecision ?? (() => {}),
     podLog: options.podLog,
     bookmarkEvery: options.bookmarkEvery ?? 60_000,
   })

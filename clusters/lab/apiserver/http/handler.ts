@@ -3,7 +3,7 @@ import { ApiError, badRequest, forbidden, notAllowed, unauthorized, unknownPath 
 import type { Store } from '../store.ts'
 import type { Tokens, User } from '../tokens.ts'
 import type { Pod } from '../types.ts'
-import type { Authorizer } from './authorization.ts'
+import type { Authorizer, OnDecision } from './authorization.ts'
 import { mediaType, parseBody, readBody } from './body.ts'
 import { coreVersions, groupList, groupNamed, resourceList, version } from './discovery.ts'
 import { type Exchange, serveCollection, serveObject } from './objects.ts'
@@ -14,6 +14,7 @@ export interface HandlerOptions {
   readonly store: Store
   readonly tokens: Tokens
   readonly authorize: Authorizer
+  readonly onDecision: OnDecision
   readonly podLog: ((pod: Pod, container: string) => Promise<string> | string) | undefined
   readonly bookmarkEvery: number
 }
@@ -36,6 +37,11 @@ export function createHandler(options: HandlerOptions): (request: IncomingMessag
 }
 
 async function serve(request: IncomingMessage, response: ServerResponse, options: HandlerOptions): Promise<void> {
+  const authorize: Authorizer = (user, attributes) => {
+    const decision = options.authorize(user, attributes)
+    options.onDecision(user, attributes, decision.allowed)
+    return decision
+  }
   const url = new URL(request.url ?? '/', 'https://kubernetes')
   const path = url.pathname.replace(/\/+$/, '')
   if (['/healthz', '/readyz', '/livez'].includes(path)) return void response.writeHead(200, { 'content-type': 'text/plain' }).end('ok')
@@ -60,11 +66,11 @@ async function serve(request: IncomingMessage, response: ServerResponse, options
   }
   if (target.is === 'review') {
     if (request.method !== 'POST') throw notAllowed(`${target.review} takes POST only`)
-    permitReview(target.apiVersion, target.review, user, options.authorize)
+    permitReview(target.apiVersion, target.review, user, authorize)
     const body = await parseBody(await readBody(request), mediaType(request))
     return sendJson(response, 201, answerReview(target.apiVersion, target.review, body, user, options.tokens, options.authorize))
   }
-  permit(request, target, user, url.searchParams, options.authorize)
+  permit(request, target, user, url.searchParams, authorize)
   return target.is === 'collection' ? serveCollection(target, exchange) : serveObject(target, exchange)
 }
 

@@ -136,6 +136,7 @@ export class Installer {
     this.#net.remove()
     rmSync(this.#kubeconfig, { force: true })
     rmSync(this.#executable, { force: true })
-    this.#log.info('removed istio-cni from the node: CNI config entry, kubeconfig, executable')
+    for (const log of [runFiles.log, `${runFiles.log}.1`]) rmSync(join(this.#config.runDir, log), { force: true })
+    this.#log.info('removed istio-cni from the node: CNI config entry, kubeconfig, executable, log')
   }
 }
