@@ -11,7 +11,7 @@ import { flushConntrack } from './conntrack.ts'
 import { defaultProbeAddress } from './constants.ts'
 import { type InpodRelease, inpodReleases } from './releases.ts'
 import { addRoutes, hasRule, removeRoutes } from './routes.ts'
-import { hostRules, isHostChain, isPodChain, isReplyRule, type PodRuleOptions } from './rules.ts'
+import { hostRules, isHostChain, isPodChain, isReplyRule, ownTraffic, type PodRuleOptions } from './rules.ts'
 
 export interface InpodOptions extends RedirectionOptions {
   readonly release: InpodRelease
@@ -52,13 +52,17 @@ export class InpodRedirection implements Redirection {
     await this.#capture(pod)
   }
 
-  /** First the rules that only make the kernel track: a connection that it knows is left alone by those that capture. When what was in flight has ended, it forgets all, and whatever still goes on is cut. */
+  /**
+   * First the rules that only make the kernel track: a connection that it knows is left alone by those that capture. When what was in flight has ended, it forgets all that nobody has touched, and whatever still
+   * goes on is cut. The proxy's own connections, which carry what is captured meanwhile, must not be: a rule marks them until then.
+   */
   async addRunningPod(pod: RedirectedPod): Promise<void> {
     await this.#track(pod)
     await delay(trackedMs)
-    await this.#capture(pod, false)
+    await this.#capture(pod, 'gently')
     await delay(inFlightMs)
     flushConntrack(pod.netns, 'untouched')
+    await this.#capture(pod)
   }
 
   reconcilePod(pod: RedirectedPod): Promise<'intact' | 'repaired'> {
@@ -110,7 +114,7 @@ export class InpodRedirection implements Redirection {
   }
 
   /** Route, rule, rules: the order of upstream. Nothing is taken away before its replacement is there. */
-  async #capture(pod: RedirectedPod, flush = true): Promise<'intact' | 'repaired'> {
+  async #capture(pod: RedirectedPod, how: 'at once' | 'gently' = 'at once'): Promise<'intact' | 'repaired'> {
     const usable = await this.#usable()
     const uncaptured = pod.ips.find((ip) => ip.includes(':'))
     if (uncaptured && this.#noIpv6)
@@ -118,14 +122,14 @@ export class InpodRedirection implements Redirection {
         `pod ${pod.namespace}/${pod.name} has the address ${uncaptured}, but IPv6 cannot be captured on this node: ${this.#noIpv6}`,
       )
     const captured = (tables: Iptables) => this.#options.release.families.includes(tables.family)
-    const wanted = (tables: Iptables) => this.#wanted(pod, tables)
+    const wanted = (tables: Iptables) => (how === 'gently' ? this.#enrolling(pod, tables) : this.#wanted(pod, tables))
     const routes = routed(pod.netns, usable.filter(captured))
     const reading = settle(usable.map((tables) => tables.read(pod.netns)))
     const routing = settle(routes.map((family) => addRoutes(pod.netns, family)))
     await settle<unknown>([reading, routing])
     const saved = await reading
     const before = await settle(usable.map((tables, i) => tables.ensure(pod.netns, saved[i]!, wanted(tables), isPodChain)))
-    if (flush && before.some((d) => d.missing.length > 0)) flushConntrack(pod.netns)
+    if (how === 'at once' && before.some((d) => d.missing.length > 0)) flushConntrack(pod.netns)
     if (before.every((d) => d.equal)) return 'intact'
     // What another release captured and this one does not.
     const former = usable.filter((tables, i) => !captured(tables) && before[i]!.residue)
@@ -139,8 +143,13 @@ export class InpodRedirection implements Redirection {
       const saved = await tables.read(pod.netns)
       // What an earlier try left captures already: it stays.
       if (compare(saved, [], isPodChain).residue) continue
-      await tables.ensure(pod.netns, saved, this.#wanted(pod, tables).filter(isReplyRule), isPodChain)
+      await tables.ensure(pod.netns, saved, this.#enrolling(pod, tables).filter(isReplyRule), isPodChain)
     }
+  }
+
+  #enrolling(pod: RedirectedPod, tables: Iptables): Rule[] {
+    const rules = this.#wanted(pod, tables)
+    return rules.length > 0 ? [...rules, ownTraffic] : []
   }
 
   #wanted(pod: RedirectedPod, { family }: Iptables): Rule[] {

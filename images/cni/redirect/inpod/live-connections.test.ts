@@ -30,32 +30,52 @@ const about = () => ({ uid: 'u', namespace: 'demo', name: 'p', netns: pod.fd, ip
 const redirectionOf = (release: string): Redirection =>
   modeRelease('inpod', release).make({ host: node.fd, dnsCapture: true, ipv6: true, log: memoryLog() })
 
-/** A server that echoes. */
-async function serve(at: TestNamespace, address: string, port: number, options: SocketOptions = {}): Promise<void> {
+/** A server, by default one that echoes. */
+async function serve(
+  at: TestNamespace,
+  address: string,
+  port: number,
+  options: SocketOptions = {},
+  serving = (socket: Socket): unknown => socket.pipe(socket),
+): Promise<void> {
   const server = createServer((s) => {
     open.push(s)
-    s.on('error', () => {}).pipe(s)
+    serving(s.on('error', () => {}))
   })
   open.push(server)
   const fd = socketInNetns(at.fd, AF_INET, SOCK_STREAM, { ...options, bind: { address, port } })
   await new Promise<void>((resolve) => server.listen({ fd }, resolve))
 }
 
-/** A connection, and what comes back for each thing that is said on it: the echo, how it ended, or `nothing` within a second. */
-async function talk(from: TestNamespace, to: string, options: SocketOptions = {}): Promise<(text: string) => Promise<string | undefined>> {
+/** A connection, and what comes back for each thing that is said on it: the echo, how it ended, or `nothing` within a second (or another time, milliseconds). */
+async function talk(
+  from: TestNamespace,
+  to: string,
+  options: SocketOptions = {},
+): Promise<(text: string, patience?: number) => Promise<string | undefined>> {
   const socket = new Socket({ fd: socketInNetns(from.fd, AF_INET, SOCK_STREAM, options) })
   open.push(socket)
   await new Promise<void>((resolve, reject) => socket.once('error', reject).connect(8080, to, resolve))
   socket.removeAllListeners('error')
   socket.setEncoding('utf8')
-  return (text) =>
+  return (text, patience = 1000) =>
     new Promise((resolve) => {
-      setTimeout(() => resolve('nothing'), 1000)
+      setTimeout(() => resolve('nothing'), patience)
       socket.once('data', resolve)
       socket.once('error', (e: NodeJS.ErrnoException) => resolve(e.code))
       socket.once('end', () => resolve('end'))
       socket.write(text)
     })
+}
+
+/** Resolves when connections from a namespace are turned to a proxy: none is there, and they are refused. */
+async function captured(of: TestNamespace): Promise<void> {
+  const connects = () =>
+    talk(of, nodeIp).then(
+      () => true,
+      () => false,
+    )
+  while (await connects());
 }
 
 test.for([
@@ -91,6 +111,36 @@ test.for([
     expect(await say('in flight')).toBe('in flight')
     await capturing
     expect(await say('after')).toBe(expected)
+  },
+)
+
+test.for(['today', '1.21'])(
+  'an answer that is under way when an outbound connection is cut, release %s, is lost with it, and the next that is said meets the reset',
+  async (release) => {
+    const asked = Promise.withResolvers<Socket>()
+    await serve(node, nodeIp, 8080, {}, (socket) => socket.once('data', () => asked.resolve(socket)))
+    const say = await talk(pod, nodeIp)
+    const answered = say('question', 4000)
+    const server = await asked.promise
+    await redirectionOf(release).addRunningPod(about())
+    server.write('answer')
+    expect(await answered).toBe('nothing')
+    expect(await say('next')).toBe('ECONNRESET')
+  },
+)
+
+test.for(['today', '1.21'])(
+  'a pod that runs already, release %s: the proxy, which carries already what is captured meanwhile, gets the answers to what it sent itself',
+  async (release) => {
+    const asked = Promise.withResolvers<Socket>()
+    await serve(node, nodeIp, 8080, {}, (socket) => socket.once('data', () => asked.resolve(socket)))
+    const capturing = redirectionOf(release).addRunningPod(about())
+    await captured(pod)
+    const answered = (await talk(pod, nodeIp, { mark: 0x539 }))('question', 4000)
+    const server = await asked.promise
+    await capturing
+    server.write('answer')
+    expect(await answered).toBe('answer')
   },
 )
 

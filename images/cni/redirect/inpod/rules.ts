@@ -1,5 +1,5 @@
-import { type Family, nat, type Rule } from '../netfilter/rule.ts'
-import { postroutingChain } from './constants.ts'
+import { type Family, mangle, nat, type Rule } from '../netfilter/rule.ts'
+import { outputChain, postroutingChain, proxyMark } from './constants.ts'
 
 export interface PodRuleOptions {
   readonly family: Family
@@ -26,6 +26,8 @@ export function hostRules(probeSet: string, probeAddress: string, jumpFirst: boo
 
 /** Of a pod's rules those that capture nothing: they mark what the proxy opens towards the pod and bring the answers back to it, and make the kernel track connections. */
 export const isReplyRule = ({ table, spec }: Rule) => table === 'mangle' && !/-j (?:TPROXY|ACCEPT)\b/.test(spec)
+/** While a running pod is enrolled: marks the proxy's connections to others, which nothing else tells from the application's of before. */
+export const ownTraffic = mangle(outputChain, `! -o lo -m mark --mark ${proxyMark} -j CONNMARK --set-xmark ${proxyMark}`)
 /** Chains that in-pod mode may own inside a pod. */
 export const isPodChain = (chain: string) => chain.startsWith('ISTIO_')
 /** Chains that in-pod mode owns on the node. */
