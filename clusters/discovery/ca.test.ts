@@ -6,7 +6,8 @@ import { execa } from 'execa'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { generateCa, issueLeaf, loadCa } from '../../images/lib/ca.ts'
 import { resources } from '../lab/apiserver/store.ts'
-import { makeCsr, type Program, published, startTestMesh, TestClient, type TestMesh } from './testing.ts'
+import { type Program, published, startTestMesh, type TestMesh } from './testing.ts'
+import { makeCsr, TestClient } from './testing-client.ts'
 
 let mesh: TestMesh
 let program: Program

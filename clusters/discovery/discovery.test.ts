@@ -2,7 +2,8 @@ import { connect as connectHttp2 } from 'node:http2'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { typeUrls } from '../../images/lib/xds/messages.ts'
 import { resources } from '../lab/apiserver/store.ts'
-import { decoded, type Program, startTestMesh, TestClient, type TestMesh, type TestStream } from './testing.ts'
+import { type Program, startTestMesh, type TestMesh } from './testing.ts'
+import { decoded, TestClient, type TestStream } from './testing-client.ts'
 
 const proxy = { name: 'ztunnel-one', namespace: 'istio-system', account: 'ztunnel' }
 let mesh: TestMesh

@@ -2,7 +2,8 @@ import { connect, createServer, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { typeUrls } from '../../images/lib/xds/messages.ts'
 import { resources } from '../lab/apiserver/store.ts'
-import { type Program, startTestMesh, TestClient, type TestMesh, type TestStream } from './testing.ts'
+import { type Program, startTestMesh, type TestMesh } from './testing.ts'
+import { TestClient, type TestStream } from './testing-client.ts'
 
 /** A wire to the API server that can be cut, and refuses to be mended for a while. */
 class Wire {

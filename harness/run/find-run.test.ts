@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
@@ -7,11 +7,14 @@ import { findRun } from './find-run.ts'
 const folder = mkdtempSync(join(tmpdir(), 'everyhop-find-run-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-test('without a name, the newest folder with a bundle; what has none, such as faults, does not count', async () => {
-  for (const name of ['b-first', 'a-second']) {
-    mkdirSync(join(folder, name, 'bundle'), { recursive: true })
-    // A folder's time of birth has the clock tick's resolution.
-    await new Promise((resolve) => setTimeout(resolve, 20))
+test('without a name, the newest folder with a bundle; what has none, such as faults, does not count', () => {
+  const [first, second] = ['b-first', 'a-second'].map((name) => join(folder, name, 'bundle')) as [string, string]
+  mkdirSync(first, { recursive: true })
+  mkdirSync(second, { recursive: true })
+  // A folder's time of birth has the clock tick's resolution: made anew until it is another.
+  while (statSync(second).birthtimeMs <= statSync(first).birthtimeMs) {
+    rmSync(second, { recursive: true })
+    mkdirSync(second)
   }
   mkdirSync(join(folder, 'mutate-third'))
   expect(findRun(undefined, folder)).toBe(join(folder, 'a-second'))

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type Conntrack, decodeConntrack, openConntrack } from './conntrack.ts'
 import { dumpHandles } from './handles.ts'
 import { dumpInterfaces } from './interfaces.ts'
-import { MarkerSocket } from './marker.ts'
 import { type DestroyedSocket, Sockets } from './sockets.ts'
 import { inPodRules, TestNetns } from './testbed.ts'
 import { traceRules } from './trace-rules.ts'
@@ -27,8 +27,8 @@ afterEach(() => {
   server[Symbol.dispose]()
 })
 
-/** A text tool that prints events in the pod; `until` resolves when its output matches. */
-function tool(...argv: string[]): { until(pattern: RegExp): Promise<string> } {
+/** A text tool that prints events in the pod; `listening` resolves when the kernel has it among its listeners, `until` when its output matches. */
+function tool(...argv: string[]): { listening(): Promise<void>; until(pattern: RegExp): Promise<string> } {
   const child = spawn('nsenter', [`--net=${pod.path}`, 'stdbuf', '-oL', ...argv], { stdio: ['ignore', 'pipe', 'inherit'] })
   tools.push(child)
   let text = ''
@@ -42,31 +42,31 @@ function tool(...argv: string[]): { until(pattern: RegExp): Promise<string> } {
       look = () => void (pattern.test(text) && resolve(text))
       look()
     })
-  return { until }
+  return { listening: () => eventually(() => listens(child.pid!)), until }
+}
+
+/** Whether a process has a netlink socket that is in a multicast group: who joins gets all events from then on. */
+function listens(pid: number): boolean {
+  const own = new Set(readdirSync(`/proc/${pid}/fd`).map((fd) => linkOf(`/proc/${pid}/fd/${fd}`)))
+  const [, ...sockets] = readFileSync(`/proc/${pid}/net/netlink`, 'utf8').trimEnd().split('\n')
+  return sockets.some((line) => {
+    const [, , , groups = '', , , , , , inode] = line.split(/\s+/)
+    return Number.parseInt(groups, 16) !== 0 && own.has(`socket:[${inode}]`)
+  })
+}
+
+/** Of a descriptor that is closed by now: nothing. */
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return ''
+  }
 }
 
 /** Resolves as soon as `condition` holds; asked again after each turn of the event loop. */
 async function eventually(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setImmediate(resolve))
-}
-
-/** The tool prints nothing when it is ready: datagrams are sent until it shows one. */
-async function ready(shown: Promise<string>, poke: () => void): Promise<void> {
-  let seen = false
-  void shown.then(() => {
-    seen = true
-  })
-  while (!seen) {
-    poke()
-    await Promise.race([shown, new Promise((resolve) => setTimeout(resolve, 20))])
-  }
-}
-
-/** Sends a datagram over lo, each time from another port. */
-function poke(): void {
-  const socket = new MarkerSocket(pod.fd)
-  socket.send('are-you-here')
-  socket.close()
 }
 
 async function redirectedExchange(): Promise<number> {
@@ -109,8 +109,7 @@ test('traces tell what `nft monitor trace` tells', async () => {
       if (trace) got.push(trace)
     }),
   )
-  await ready(monitor.until(/udp dport 9/), poke)
-  got.length = 0
+  await monitor.listening()
   const port = await redirectedExchange()
   const text = await monitor.until(new RegExp(`tcp dport ${port} tcp flags == 0x18[^]*policy accept`))
   await eventually(() => got.filter(({ type }) => type === 'policy').length >= 10)
@@ -142,7 +141,7 @@ test('conntrack events tell what `conntrack -E` tells, mark and NAT included', a
       if (event) got.push(event)
     }),
   )
-  await ready(monitor.until(/udp/), poke)
+  await monitor.listening()
   got.length = 0
   const port = await redirectedExchange()
   pod.sh('conntrack -D -p tcp >/dev/null 2>&1 || true')
@@ -199,18 +198,10 @@ test('destroyed sockets are those of `ss -E`, with mark and owner; an IPv4 peer 
     await closed
     return port
   }
-  let port = 0
-  let text = ''
-  void monitor.until(/8081/).then((shown) => {
-    text = shown
-  })
-  while (!text) {
-    port = await exchange()
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-  port = await exchange()
+  await monitor.listening()
+  const port = await exchange()
   await eventually(() => got.filter(({ local, peer }) => `${local} ${peer}`.includes(`:${port}`)).length === 2)
-  text = await monitor.until(new RegExp(`:${port}[^]*:${port}.*\n`))
+  const text = await monitor.until(new RegExp(`:${port}[^]*:${port}.*\n`))
   const theirs = text
     .split('\n')
     .filter((line) => line.includes(`:${port}`))

@@ -13,6 +13,8 @@ const packetSource = 26
 const packetDestination = 30
 /** Ethernet, IPv4 and TCP without options: no payload begins sooner. */
 const firstPayload = 54
+/** MARK.SEQ.RANDOM, with room. */
+const longestToken = 120
 /** Readable packets of a load that are kept whole, in each namespace: enough to look at, not a capture of the load. */
 const kept = 200
 
@@ -31,7 +33,7 @@ export class LoadSearch {
   constructor(netns: string, spared: Spared & { readonly search: string }, output: Output) {
     this.#netns = netns
     this.#spared = spared
-    this.#needle = Buffer.from(`${spared.search}.`)
+    this.#needle = Buffer.from(spared.search)
     this.#output = output
   }
 
@@ -46,7 +48,7 @@ export class LoadSearch {
       return 'none'
     const at = data.indexOf(this.#needle, firstPayload - 20)
     if (at < 0) return 'read'
-    const token = /^[A-Za-z0-9]+\.[0-9]*\.?[0-9a-f]*/.exec(data.toString('latin1', at, at + this.#needle.length + 40))![0]
+    const token = /^[A-Za-z0-9]+\.[0-9]*\.?[0-9a-f]*/.exec(data.toString('latin1', at, at + longestToken))![0]
     const key = `${dev} ${token}`
     if (!this.#told.has(key)) {
       this.#told.add(key)
