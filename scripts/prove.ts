@@ -11,15 +11,27 @@ import { properties } from './prove/properties.ts'
 import { sideBySide } from './prove/side-by-side.ts'
 import { warmStart } from './prove/warm-start.ts'
 
+interface Listed {
+  readonly part: Part
+  /** What it proves, and about how long it takes on two cores that have nothing else to do. */
+  readonly help: string
+}
+
 // `npm run prove`: the proofs that take too long for every change. `npm run prove -- kills --times 100`
-const parts: Readonly<Record<string, Part>> = {
-  'clean-runs': cleanRuns,
-  'warm-start': warmStart,
-  kills,
-  faults,
-  enrolment,
-  properties,
-  'side-by-side': sideBySide,
+const parts: Readonly<Record<string, Listed>> = {
+  'clean-runs': {
+    part: cleanRuns,
+    help: 'runs of everything in a row, requests and disruptions of every release, in which every case passes; 10 times 2 min',
+  },
+  'warm-start': { part: warmStart, help: 'npm start where everything is installed, and how much of it is set-up; 5 times 15 s' },
+  kills: { part: kills, help: 'runs that are killed at random moments, each cleaned up and judged; 10 times 15 s' },
+  faults: {
+    part: faults,
+    help: 'every fault of every release, each caught by traffic where that was written down before; 15 min a release',
+  },
+  enrolment: { part: enrolment, help: 'many pods enrolled one after the other and at once, and what an enrolled pod costs; 2 min' },
+  properties: { part: properties, help: 'the property tests with new values, many more of them; 5 min' },
+  'side-by-side': { part: sideBySide, help: 'two runs at once, and clean beside them; 30 s' },
 }
 
 function whole(value: string): number {
@@ -59,7 +71,7 @@ async function prove(names: readonly string[], { times, seed = Math.floor(Math.r
     const started = performance.now()
     let proof: Proof
     try {
-      proof = await parts[name]!({ out: folder, times, seed, signal: ending.signal, say })
+      proof = await parts[name]!.part({ out: folder, times, seed, signal: ending.signal, say })
     } catch (error) {
       proof = { failures: [(error as Error).message], report: '' }
     }
@@ -76,11 +88,17 @@ async function prove(names: readonly string[], { times, seed = Math.floor(Math.r
 }
 
 const program = new Command('npm run prove --')
-  .description(`The long proofs, all or some: ${Object.keys(parts).join(', ')}.`)
+  .description('The long proofs, all or some, one after the other. They end with a table of the numbers.')
   .argument('[parts...]', 'which of them', known)
   .option('--times <n>', 'how often each repeats (default: as often as is its custom)', times)
   .option('--seed <n>', 'decides the random moments (default: another one each time)', whole)
   .option('--out <dir>', 'where everything goes (default: out/prove-TIME)')
+  .addHelpText(
+    'after',
+    `\nParts:\n${Object.entries(parts)
+      .map(([name, { help }]) => `  ${name.padEnd(14)}${help}`)
+      .join('\n')}\n`,
+  )
   .exitOverride()
 
 try {

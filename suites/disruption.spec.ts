@@ -8,6 +8,7 @@ const { run, cluster, topology, topologyGiven, environment, disruptions } = inje
 
 describe.for(disruptions)('redirection mode $mode, release $release', ({ mode, release, cases, directory }) => {
   const batch = new DisruptionBatch({ run, cluster, topology, topologyGiven, environment, mode, release, disruptions: cases, directory })
+  const lastOfPods = cases.findLast((c) => c.subject !== 'mesh')
   const verdicts = new Map<string, SuiteVerdict>()
 
   describe('under load', () => {
@@ -17,9 +18,10 @@ describe.for(disruptions)('redirection mode $mode, release $release', ({ mode, r
     })
     afterAll(() => batch.close())
 
-    test.for([...cases])('$id', { timeout: 180_000 }, async (disruption) => {
+    test.for([...cases])('$id', { timeout: 600_000 }, async (disruption) => {
       await batch.make(disruption)
-      tellPhase(`disruption ${disruption.id}`)
+      if (disruption.subject === 'mesh') tellPhase(`disruption ${disruption.id}`)
+      else if (disruption === lastOfPods) tellPhase('disruptions of single pods, side by side')
     })
   })
 

@@ -59,6 +59,7 @@ program
   .option('--topology <name>', 'a topology that ships with Everyhop, or a YAML file', 'two-nodes')
   .option('--values <file>', valuesHelp)
   .option('--quick', 'only the quick part of the matrix', false)
+  .option('--disruptions', 'also change the mesh under load: labels, roll-outs, restarts; some 40 s more for each release', false)
   .option('--case <glob>', 'only cases whose id matches; with ! in front, not those; repeatable', collect, [])
   .option('--list', 'print the ids of the cases and end', false)
   .option('--out <dir>', 'the folder of the run (default: out/TIME)')

@@ -19,6 +19,9 @@ import { standingText } from './standing-text.ts'
 import { valuesOf } from './values.ts'
 import { caseText, summaryText } from './view.ts'
 
+/** Why a run without options makes no disruptions, and how to have them. */
+const notAsked = 'changing the mesh under load is asked for by --disruptions'
+
 /** The topology that ships. */
 const defaultTopology = 'two-nodes'
 
@@ -30,6 +33,8 @@ export interface RunArguments {
   /** A file with settings of the mesh. */
   readonly values?: string
   readonly quick: boolean
+  /** Change the mesh under load, too; a disruption that `case` names is made anyway. */
+  readonly disruptions: boolean
   readonly case: readonly string[]
   readonly list: boolean
   readonly out?: string
@@ -65,9 +70,10 @@ export async function runVerb(args: RunArguments): Promise<number> {
   }
   if (standing && args.values) return usage('--cluster stands with values of its own; fix: everyhop up --values FILE')
   if (standing && args.keep) return usage('--cluster stays up by itself; use --keep without it')
-  const selection = { quick: args.quick, globs: args.case }
-  const asked = select(all, selection)
-  const disturbing = select(allDisruptions, selection)
+  const asked = select(all, { quick: args.quick, globs: args.case })
+  // They take longer than all requests together: who starts for the first time sees those first.
+  const disturbing = select(allDisruptions, { quick: !args.disruptions, globs: args.case })
+  const unasked = args.quick || args.case.length > 0 ? [] : allDisruptions.filter((c) => !disturbing.includes(c))
   if (asked.length + disturbing.length === 0) return usage(`no case matches ${args.case.join(' ')}; everyhop run --list shows all`)
   const plan = args.budget === undefined ? undefined : fitBudget(asked, disturbing, args.budget)
   const cases = plan?.cases ?? asked
@@ -132,7 +138,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
       valuesGiven: standing?.valuesGiven ?? args.values,
       cases,
       disruptions,
-      notRun: plan?.notRun ?? [],
+      notRun: [...(plan?.notRun ?? []), ...unasked.map(({ id, mode, release }) => ({ id, mode, release, reason: notAsked }))],
       out,
       standing,
       fresh: args.keep,

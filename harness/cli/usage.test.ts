@@ -32,13 +32,25 @@ test('--list prints the ids of the matrix; --quick only the quick ones, which it
   const { stdout, started } = await everyhop('run', '--list')
   const all = stdout.split('\n')
   expect(all.length).toBeGreaterThanOrEqual(24)
-  const loads = all.filter((line) => line.startsWith('inpod/disruption/'))
-  for (const line of loads) expect(line).toMatch(/^inpod\/disruption(\/[a-z-]+){1,3}$/)
-  expect(loads.length).toBeGreaterThanOrEqual(9)
-  for (const line of all.filter((l) => !loads.includes(l)))
-    expect(line).toMatch(/^inpod\/[a-z-]+\/(same|other)-node\/[a-z-]+\/[a-z0-9]+(\/[a-z0-9-]+)?( {2}\(quick\))?$/)
+  for (const line of all) expect(line).toMatch(/^inpod\/[a-z-]+\/(same|other)-node\/[a-z-]+\/[a-z0-9]+(\/[a-z0-9-]+)?( {2}\(quick\))?$/)
   expect(await listed('--quick')).toEqual(all.filter((l) => l.endsWith('(quick)')).map((l) => l.replace('  (quick)', '')))
   expect(started).toBe(false)
+})
+
+test('disruptions are for who asks for them: by --disruptions, behind the requests, or by name', async () => {
+  const [requests, all, named, both] = await Promise.all([
+    listed(),
+    listed('--disruptions'),
+    listed('--case', 'disruption/**'),
+    listed('--quick', '--disruptions'),
+  ])
+  const loads = all.slice(requests.length)
+  expect(all.slice(0, requests.length)).toEqual(requests)
+  for (const line of loads) expect(line).toMatch(/^inpod\/disruption(\/[a-z-]+){1,3}$/)
+  expect(loads.length).toBeGreaterThanOrEqual(9)
+  expect(named).toEqual(loads)
+  expect(both.slice(-loads.length)).toEqual(loads)
+  expect(both.length).toBeLessThan(all.length)
 })
 
 test('--case picks, several add up, ! takes away; with or without the mode in front', async () => {

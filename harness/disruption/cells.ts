@@ -18,7 +18,7 @@ export interface Disruption {
   readonly quick: false
 }
 
-/** All disruptions of a mode in a release, in the order in which they are made. */
+/** All disruptions of a mode in a release, in the order in which they begin: those of single pods first, which can go side by side. */
 export function disruptionsOf(mode: string, release = 'today'): Disruption[] {
   const cell = (
     disturbance: Disturbance,
@@ -37,13 +37,13 @@ export function disruptionsOf(mode: string, release = 'today'): Disruption[] {
   return [
     cell('label-off-and-on', 'server', 'new', 'label-off-and-on/server'),
     cell('label-off-and-on', 'client', 'new', 'label-off-and-on/client'),
-    cell('ztunnel-rollout', 'mesh', 'new', 'ztunnel-rollout'),
-    cell('agent-restart', 'mesh', 'new', 'agent-restart'),
-    cell('discovery-restart', 'mesh', 'new', 'discovery-restart'),
     // Leaving first: the pod is then out of the mesh, which is what enrolment begins with.
     cell('leaving', 'server', 'established', 'established/leaving/inbound'),
     cell('enrolment', 'server', 'established', 'established/enrolment/inbound'),
     cell('leaving', 'client', 'established', 'established/leaving/outbound'),
     cell('enrolment', 'client', 'established', 'established/enrolment/outbound'),
+    cell('ztunnel-rollout', 'mesh', 'new', 'ztunnel-rollout'),
+    cell('agent-restart', 'mesh', 'new', 'agent-restart'),
+    cell('discovery-restart', 'mesh', 'new', 'discovery-restart'),
   ]
 }

@@ -148,11 +148,11 @@ export function closedWorldCheck(expectation: Expectation, variables: Variables,
   ])
 }
 
-/** The SYN with which the packet's connection was opened before the case's time, when it was not opened again in it: the end of another case's connection. */
+/** The opening of the packet's connection before the case's time, when it was not opened again in it: the end of another case's connection. Its SYN, or, where that had another address yet, the answer to it. */
 function openedBefore(p: PacketObservation, { window }: Attempt, evidence: Evidence): PacketObservation | undefined {
   const { node, netns, dev } = p
   const opens = (o: PacketObservation) =>
-    o.dev === dev && o.flags === 'S' && ((o.from === p.from && o.to === p.to) || (o.from === p.to && o.to === p.from))
+    o.dev === dev && (o.flags === 'S' || o.flags === 'SA') && ((o.from === p.from && o.to === p.to) || (o.from === p.to && o.to === p.from))
   const inTime = (from: number, to: number) => evidence.in('packet', { node, netns }, { from, to }).findLast(opens)
   return inTime(window.from, window.to) ? undefined : inTime(0, window.from)
 }

@@ -152,6 +152,11 @@ describe('what a case rests on besides its path', () => {
     expect(before.checks.find((c) => c.id === 'case/closed-world')!.proofs[0]!.refs).toContain('opening')
     expect(judge([opening(main.window.from - 1000), opening(main.window.from + 4), late]).brokenHop).toBe('case/closed-world')
     expect(judge([{ ...opening(main.window.from - 1000), dev: 'lo' }, late]).brokenHop).toBe('case/closed-world')
+    // Where the SYN was on its way to an address that was translated, only the answer has the connection's own.
+    const translated = { ...opening(main.window.from - 1000), to: '127.0.0.1:15001' }
+    const answer = { ...opening(main.window.from - 900), from: late.to, to: late.from, flags: 'SA' }
+    expect(judge([translated, answer, late]).verdict).toBe('pass')
+    expect(judge([translated, late]).brokenHop).toBe('case/closed-world')
   })
 
   test('a second SYN to the tunnel that it must reuse fails it', () => {

@@ -8,20 +8,17 @@ import type { MeshValues } from '../../clusters/manifests/values/read.ts'
 import type { Standing } from '../../clusters/standing.ts'
 import type { Topology } from '../../clusters/topology.ts'
 import { template } from '../../reports/html/template.ts'
-import { exitCodeOf, type Results, type Stage } from '../../reports/results.ts'
+import { exitCodeOf, type Results } from '../../reports/results.ts'
 import type { Disruption } from '../disruption/cells.ts'
-import { EvidenceError } from '../evidence/bundle.ts'
-import type { Judgement } from '../judge/bundle.ts'
 import { type Case, usesTunnel } from '../matrix/cell.ts'
 import type { NotRun, RunContext } from './context.ts'
 import { costsOf } from './costs.ts'
+import { inWords, judged, lost, noResults, takenDown } from './ending.ts'
 import { environment } from './environment.ts'
-import { judgeRun } from './judged.ts'
 import { JudgeDesk } from './judging.ts'
 import { RunReporter } from './reporter.ts'
-import { writeIndexHtml, writeProblems, writeReports, writeUnfinished } from './reports.ts'
+import { writeProblems, writeUnfinished } from './reports.ts'
 import { resolveTopology } from './resolve.ts'
-import { resultsOf } from './results.ts'
 import { Stages } from './stages.ts'
 import { runSuite } from './suites.ts'
 
@@ -166,7 +163,10 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   stage('judged and written')
   await down
   if (cluster) stage('cluster taken down')
-  if (problems.length > 0) writeProblems(found?.results ?? noResults(name, o), problems, directory)
+  if (problems.length > 0) {
+    const [first] = [...o.cases, ...o.disruptions]
+    writeProblems(found?.results ?? noResults(name, o.provider, first?.release ?? 'today'), problems, directory)
+  }
   const exitCode = problems.length > 0 || !found ? 3 : exitCodeOf(found.results)
   return { results: found?.results, problems, exitCode, costs: costsOf(found?.judgements ?? []) }
 }
@@ -174,64 +174,3 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
 type Mesh = { readonly mode: string; readonly release: string }
 
 const inWordsOf = ({ mode, release }: Mesh) => `mode ${mode}, release ${release}`
-
-async function judged(
-  directory: string,
-  stages: readonly Stage[],
-  known: ReadonlyMap<string, Judgement>,
-  app: Promise<string>,
-  problems: string[],
-): Promise<ReturnType<typeof judgeRun> | undefined> {
-  try {
-    const { results, judgements } = judgeRun(directory, stages, known)
-    writeReports(results, judgements, directory)
-    try {
-      writeIndexHtml(results, judgements, directory, await app)
-    } catch (error) {
-      // The verdicts stand without their picture.
-      problems.push(`index.html could not be made: ${(error as Error).message}`)
-    }
-    return { results, judgements }
-  } catch (error) {
-    // Without a first problem this is one; after one there may be nothing to judge yet.
-    if (problems.length === 0) problems.push(error instanceof EvidenceError ? error.message : ((error as Error).stack ?? String(error)))
-    return undefined
-  }
-}
-
-/** Of a run that left nothing to judge. */
-const noResults = (name: string, o: RunOptions): Results =>
-  resultsOf(
-    {
-      run: name,
-      provider: o.provider,
-      release: [...o.cases, ...o.disruptions][0]?.release ?? 'today',
-      startedAt: new Date().toISOString(),
-      notes: [],
-    },
-    [],
-  )
-
-/** For an error that tells its own story, its message; for a mistake in our code, where it is. */
-function inWords(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const mistake = [TypeError, ReferenceError, RangeError, SyntaxError].some((kind) => error instanceof kind)
-  return (mistake && error.stack) || error.message
-}
-
-/** A cluster that is gone is the one problem: the others only follow from it. */
-async function lost(cluster: Cluster, problems: string[]): Promise<void> {
-  try {
-    await cluster.check()
-  } catch (error) {
-    problems.splice(0, problems.length, (error as Error).message)
-  }
-}
-
-async function takenDown(cluster: Cluster | undefined, problems: string[]): Promise<void> {
-  try {
-    await cluster?.[Symbol.asyncDispose]()
-  } catch (error) {
-    problems.push(`teardown: ${(error as Error).message}`)
-  }
-}

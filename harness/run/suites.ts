@@ -31,8 +31,9 @@ export async function runSuite(
       maxWorkers: 1,
       isolate: false,
       fileParallelism: false,
-      testTimeout: 30_000,
-      hookTimeout: 60_000,
+      // Against hanging: what is waited for has time-outs of its own, or is as slow as the machine is.
+      testTimeout: 120_000,
+      hookTimeout: 300_000,
       reporters: [reporter],
       provide: { everyhop: context },
       // The exit code is the run's, not vitest's.

@@ -7,6 +7,8 @@ import { endsOf, Received } from './served.ts'
 
 /** Longest body that is echoed, bytes. */
 const maxBody = 64 * 1024 * 1024
+/** A connection may stand idle so long: while the mesh is changed under it, on a machine that is busy. Node's own is 5 s. Milliseconds. */
+const keptFor = 300_000
 
 interface Call {
   readonly request: IncomingMessage
@@ -22,7 +24,9 @@ const routes: Readonly<Record<string, (call: Call) => Promise<void> | void>> = {
 
 /** HTTP/1 echo. Every request but `/healthz` is logged when its whole body is here, before it is answered. */
 export function httpServer(): Server {
-  return createServer((request, response) => take('http', request, response))
+  const server = createServer((request, response) => take('http', request, response))
+  server.keepAliveTimeout = keptFor
+  return server
 }
 
 /** HTTP/2 echo with prior knowledge (no TLS, no upgrade): the same routes, but `/reset`, which is a connection's end and not a stream's. */

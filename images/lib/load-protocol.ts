@@ -18,12 +18,14 @@ export interface LoadOptions {
   readonly path?: string
   /** `new`: each request on a connection of its own. A number: so many connections, opened first and used in turn; one that has broken is not opened again. */
   readonly connections: 'new' | number
-  /** A request every so many milliseconds, whatever became of those before. 0: each as soon as one has ended, `atOnce` of them side by side. */
+  /** A request every so many milliseconds, while fewer than `atOnce` are under way. 0: each as soon as one has ended, `atOnce` of them side by side. */
   readonly everyMs: number
-  /** Requests that may be under way; more than that are not begun, and told as not sent. */
+  /** Requests that may be under way: a turn that finds so many is left out, and has no number. */
   readonly atOnce: number
   /** Requests before which it does not end, also when it is told to stop. */
   readonly least: number
+  /** After so many requests it makes none until it is told to stop, and then the rest of `least`: kept connections stand idle meanwhile. */
+  readonly restAfter?: number
   /** One request, milliseconds. */
   readonly timeoutMs: number
 }
@@ -45,7 +47,7 @@ export interface LoadAnswer {
   readonly connection?: number
   /** The token came back whole. */
   readonly ok: boolean
-  /** Why not: Node's code (ECONNRESET, ECONNREFUSED, EPIPE …), ETIMEDOUT, `HTTP_<status>`, EECHO (an answer without the token), ECLOSED (the connection ended before its answer), ENOTSENT. */
+  /** Why not: Node's code (ECONNRESET, ECONNREFUSED, EPIPE …), ETIMEDOUT, `HTTP_<status>`, EECHO (an answer without the token), ECLOSED (the connection ended before its answer). */
   readonly error?: string
   readonly localPort?: number
   /** Wall clock, milliseconds since 1970 with fractions. */

@@ -17,9 +17,9 @@ test.for([
   [{ id: 'a', load: { ...load, connections: 0 } }, 'a', /connections must be "new" or 1 to 1000, is 0/],
   [{ id: 'a', load: { ...load, path: 'x' } }, 'a', /path must begin with/],
   [
-    { id: 'a', load: { ...load, host: '', port: 0, everyMs: -1, atOnce: 0, least: 0.5, timeoutMs: 0 } },
+    { id: 'a', load: { ...load, host: '', port: 0, everyMs: -1, atOnce: 0, least: 0.5, restAfter: 0, timeoutMs: 0 } },
     'a',
-    /host.*port.*everyMs.*atOnce.*least.*timeoutMs/,
+    /host.*port.*everyMs.*atOnce.*least.*restAfter.*timeoutMs/,
   ],
 ] as const)('%j is refused with its id and what is wrong', ([value, id, problem]) => {
   expect(parseLoadLine(JSON.stringify(value))).toEqual({ id, problem: expect.stringMatching(problem) })

@@ -21,7 +21,7 @@ export function parseLoadLine(line: string): LoadLine {
   if (stop !== undefined)
     return typeof stop === 'string' ? { stop: { id, stop } } : { id, problem: `stop must be the id of a load, is ${JSON.stringify(stop)}` }
   if (typeof load !== 'object' || load === null) return { id, problem: `load must be an object, is ${JSON.stringify(load)}` }
-  const { mark, host, port, path, connections, everyMs, atOnce, least, timeoutMs } = load as Record<string, unknown>
+  const { mark, host, port, path, connections, everyMs, atOnce, least, restAfter, timeoutMs } = load as Record<string, unknown>
   const problems = [
     (typeof mark !== 'string' || !/^[A-Za-z0-9]{8,64}$/.test(mark)) &&
       `mark must be 8 to 64 letters and digits, is ${JSON.stringify(mark)}`,
@@ -32,6 +32,7 @@ export function parseLoadLine(line: string): LoadLine {
     !within(everyMs, 0, 60_000) && wrongNumber('everyMs', everyMs, 0, 60_000),
     !within(atOnce, 1, 10_000) && wrongNumber('atOnce', atOnce, 1, 10_000),
     !within(least, 0, 10_000_000) && wrongNumber('least', least, 0, 10_000_000),
+    restAfter !== undefined && !within(restAfter, 1, 10_000_000) && wrongNumber('restAfter', restAfter, 1, 10_000_000),
     !within(timeoutMs, 1, 3_600_000) && wrongNumber('timeoutMs', timeoutMs, 1, 3_600_000),
   ].filter((x) => x !== false)
   return problems.length > 0 ? { id, problem: problems.join('; ') } : { start: value as LoadCommand }

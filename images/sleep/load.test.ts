@@ -99,15 +99,25 @@ test('without a pace it sends as soon as one has ended, so many side by side and
   expect(lines.filter((l) => l.ok)).toHaveLength(40)
 })
 
-test('a request for which there is no room is not begun, and told', async () => {
+test('while so many are under way as may be, turns are left out: none is numbered, and it goes on when there is room', async () => {
   const waiting: (() => void)[] = []
-  onRequest = (body, _, answer) => void waiting.push(() => answer(body))
-  const { loads, lines, end } = begin({ atOnce: 3, least: 10 })
+  const full = Promise.withResolvers<void>()
+  onRequest = (body, _, answer) => {
+    waiting.push(() => answer(body))
+    if (waiting.length === 3) full.resolve()
+  }
+  const { loads, lines, end } = begin({ atOnce: 3, least: 10, everyMs: 1 })
   loads.stop({ id: 's', stop: 'l' })
-  while (lines.length < 7) await new Promise(setImmediate)
-  expect(new Set(lines.map((l) => l.error))).toEqual(new Set(['ENOTSENT']))
+  await full.promise
+  const turns = performance.now() + 20
+  while (performance.now() < turns) await new Promise(setImmediate)
+  expect(waiting).toHaveLength(3)
+  onRequest = (body, _, answer) => answer(body)
   for (const go of waiting) go()
   expect((await end).sent).toBe(10)
+  expect(lines.map((l) => [l.seq, l.ok]).sort((a, b) => Number(a[0]) - Number(b[0]))).toEqual(
+    Array.from({ length: 10 }, (_, i) => [i, true]),
+  )
 })
 
 test('resets, refusals and answers without the token are told as what they are', async () => {
@@ -179,6 +189,27 @@ test('a kept connection that gets no answer is told as timed out, and the load e
   expect((await end).sent).toBe(2)
   expect(lines.map((l) => l.error)).toEqual(['ETIMEDOUT', 'ETIMEDOUT'])
   silent.close()
+})
+
+test('it rests after so many requests until it is told to stop, and then makes those that are left, on the connections that stood idle', async () => {
+  const peers = new Set<number | undefined>()
+  const tenth = Promise.withResolvers<void>()
+  let served = 0
+  onRequest = (body, socket, answer) => {
+    peers.add(socket.remotePort)
+    if (++served === 10) tenth.resolve()
+    answer(body)
+  }
+  const { loads, lines, end } = begin({ connections: 2, everyMs: 1, restAfter: 10, least: 15 })
+  await tenth.promise
+  while (lines.length < 10) await new Promise(setImmediate)
+  const turns = performance.now() + 20
+  while (performance.now() < turns) await new Promise(setImmediate)
+  expect(served).toBe(10)
+  loads.stop({ id: 's', stop: 'l' })
+  expect((await end).sent).toBe(15)
+  expect(lines.every((l) => l.ok)).toBe(true)
+  expect(peers.size).toBe(2)
 })
 
 test('a load whose id is taken is refused; stopping one that is not there too', async () => {

@@ -68,6 +68,10 @@ class Load {
     return { id, load: id, ok: true, sent: this.#seq, startedAt, endedAt: now() }
   }
 
+  get #resting(): boolean {
+    return !this.#stopping && this.#seq >= (this.#command.load.restAfter ?? Number.POSITIVE_INFINITY)
+  }
+
   get #over(): boolean {
     const usedUp = this.#kept.length > 0 && this.#free.length === 0 && this.#open === 0
     return this.#gone || usedUp || (this.#stopping && this.#seq >= this.#command.load.least)
@@ -92,8 +96,10 @@ class Load {
 
   #begin(): void {
     const { load } = this.#command
+    // What was to come now is not numbered: requests piling up would take from those under way what these need to end in time, until none does.
+    if (this.#open >= load.atOnce || this.#resting) return
     const connection = this.#kept.length > 0 ? this.#free.shift() : undefined
-    // All kept connections wait for an answer: what was to come now is not numbered, there is nothing that it could be sent on.
+    // All kept connections wait for an answer: there is nothing that it could be sent on.
     if (this.#kept.length > 0 && connection === undefined) return
     const seq = this.#seq++
     const token = `${load.mark}.${String(seq).padStart(6, '0')}.${randomBytes(8).toString('hex')}`
@@ -101,11 +107,10 @@ class Load {
   }
 
   async #request(seq: number, token: string, connection: number | undefined): Promise<void> {
-    const { id, load } = this.#command
+    const { id } = this.#command
     const startedAt = now()
     this.#open++
-    const room = this.#open <= load.atOnce
-    const { localPort, error } = room ? await this.#exchange(token, connection) : { localPort: undefined, error: 'ENOTSENT' }
+    const { localPort, error } = await this.#exchange(token, connection)
     this.#open--
     if (connection !== undefined && !this.#kept[connection]!.broken) this.#free.push(connection)
     const line: LoadAnswer = {

@@ -7,7 +7,7 @@ import type { Cluster, ClusterNode } from '../../clusters/cluster.ts'
 import { createCluster } from '../../clusters/create.ts'
 import { deployApps, installMesh } from '../../clusters/install.ts'
 import { loadTopology } from '../../clusters/topology.ts'
-import { type LoadPairs, pairsOf } from '../../harness/disruption/bind.ts'
+import { type LoadEnds, planLoads } from '../../harness/disruption/bind.ts'
 import { CollectorSession } from '../../harness/evidence/session.ts'
 import type { TopologyRecord } from '../../harness/evidence/topology-record.ts'
 import { resolveTopology } from '../../harness/run/resolve.ts'
@@ -81,15 +81,15 @@ class Bench {
   readonly #cluster: Cluster
   readonly #record: TopologyRecord
   readonly #seconds: number
-  readonly #pairs: LoadPairs
+  readonly #ends: LoadEnds
 
   constructor(cluster: Cluster, record: TopologyRecord, seconds: number) {
-    const pairs = pairsOf(record)
-    if (typeof pairs === 'string') throw new Error(pairs)
+    const plan = planLoads(record)
+    if (typeof plan === 'string') throw new Error(plan)
     this.#cluster = cluster
     this.#record = record
     this.#seconds = seconds
-    this.#pairs = pairs
+    this.#ends = plan.mesh
   }
 
   /** With a collector on each node, as a run has them: snapshots first and last, and markers that prove the streams alive before the load and after it. */
@@ -109,7 +109,7 @@ class Bench {
     try {
       await all((session) => session.watch(podsOn(this.#record, session.node)))
       await all((session) => session.snapshot('before'))
-      await all((session) => session.spare([this.#pairs.meshClient.ip]))
+      await all((session) => session.spare([this.#ends.client.ip]))
       await all((session) => session.mark('bench-before'))
       const before = used()
       const measured = await this.unwatched()
@@ -126,7 +126,7 @@ class Bench {
   }
 
   async unwatched(): Promise<Measured> {
-    const { meshClient: client, meshServer: server } = this.#pairs
+    const { client, server } = this.#ends
     const load: LoadCommand = {
       id: `bench-${performance.now()}`,
       load: { mark: 'benchbench', host: server.ip, port: httpPort, connections: 'new', everyMs: 0, atOnce, least: 0, timeoutMs: 5000 },

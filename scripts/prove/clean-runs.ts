@@ -1,14 +1,17 @@
 import { join } from 'node:path'
+import { modeNames, modeOf } from '../../harness/modes/index.ts'
+import type { Results } from '../../reports/results.ts'
 import { median, spread, spreadHead, table } from './figures.ts'
 import type { Part } from './part.ts'
 import { type FullRun, fullRun } from './runs.ts'
 
-/** Full runs in a row; in each every case passes. */
+/** Runs of everything in a row, requests and disruptions of every release; in each every case passes. */
 export const cleanRuns: Part = async ({ out, times = 10, signal, say }) => {
   const runs: FullRun[] = []
+  const releases = [...new Set(modeNames.flatMap((name) => modeOf(name).releases))]
   for (let i = 1; i <= times; i++) {
     signal.throwIfAborted()
-    const run = await fullRun(join(out, `run-${i}`), { signal })
+    const run = await fullRun(join(out, `run-${i}`), { signal }, ['--release', releases.join(','), '--disruptions'])
     runs.push(run)
     const passed = run.results?.totals.pass ?? 0
     say(
@@ -33,5 +36,22 @@ function reportOf(runs: readonly FullRun[]): string {
       ],
     ),
     table(['stage', 'median s'], stages),
+    lossesOf(runs.map((r) => r.results)),
   ].join('\n\n')
+}
+
+/** For each disruption under load, in each run: of how many requests how many were lost or reset, and how many came late. */
+export function lossesOf(runs: readonly (Pick<Results, 'cases'> | undefined)[]): string {
+  const told = runs.map((run) => new Map((run?.cases ?? []).flatMap((c) => (loss(c) ? [[c.id, loss(c)!]] : []))))
+  const ids = [...new Set(told.flatMap((run) => [...run.keys()]))]
+  const rows = ids.map((id) => [id, ...told.map((run) => run.get(id) ?? '–')])
+  return table(['lost or reset of requests, late', ...runs.map((_, i) => `run ${i + 1}`)], rows)
+}
+
+/** undefined: what became of its requests is not what the case is about. */
+function loss({ checks }: Results['cases'][number]): string | undefined {
+  if (!checks.some((c) => c.id === 'load/lost')) return undefined
+  const words = checks.flatMap((c) => c.proofs).find((p) => p.expected.startsWith('each of '))?.expected ?? ''
+  const of = (what: string) => Number(new RegExp(`(\\d+) ${what}`).exec(words)?.[1])
+  return `${of('lost') + of('reset')} of ${of('requests')}, ${of('late')}`
 }

@@ -99,6 +99,3 @@ export async function pause(milliseconds: number, signal: AbortSignal): Promise<
   clearTimeout(timer)
   signal.throwIfAborted()
 }
-
-/** The matrix without what disturbs the mesh: that takes minutes, and is timed apart. */
-export const undisturbed = ['--case', '!disruption/**'] as const

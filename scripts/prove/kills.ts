@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { crashed, descendants, type Ended, everyhop, finished, pause, type Running, undisturbed } from './everyhop.ts'
+import { crashed, descendants, type Ended, everyhop, finished, pause, type Running } from './everyhop.ts'
 import { random, table } from './figures.ts'
 import { leftovers, look, type Ours } from './host.ts'
 import type { Context, Part } from './part.ts'
@@ -29,7 +29,7 @@ export const kills: Part = async (context) => {
   const scratch = mkdtempSync(join(tmpdir(), 'everyhop-prove-'))
   try {
     const site = new Site(scratch, context)
-    const { exitCode, stderr, seconds } = await finished(['run', ...undisturbed, '--out', join(context.out, 'first')], {
+    const { exitCode, stderr, seconds } = await finished(['run', '--out', join(context.out, 'first')], {
       env: site.env,
       signal,
     })
@@ -74,7 +74,7 @@ class Site {
     const { signal } = this.#context
     const before = look(this.#directories)
     const out = join(this.#context.out, name)
-    const running = everyhop(['run', ...undisturbed, '--out', out], { env: this.env, signal })
+    const running = everyhop(['run', '--out', out], { env: this.env, signal })
     const ids = await this.#waited(running, moment)
     if (!ids) return (await running.ended).seconds
     const during = running.lastLine().replace(/^[ \d.]+ s {2}/, '')

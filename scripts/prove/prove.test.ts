@@ -7,6 +7,8 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { cgroupRoot } from '../../clusters/lab/node/cgroup.ts'
 import type { FaultResult } from '../../reports/faults.ts'
+import type { Results } from '../../reports/results.ts'
+import { lossesOf } from './clean-runs.ts'
 import { crashed, finished } from './everyhop.ts'
 import { faultsProof } from './faults.ts'
 import { median, random, spread, table } from './figures.ts'
@@ -49,6 +51,20 @@ describe('figures', () => {
     expect(refused).toMatchObject({ exitCode: 3, stderr: expect.stringContaining('/nowhere') })
     expect(crashed(refused)).toBe(false)
   })
+})
+
+test('what disruptions cost is told for each run; a run that has no results has a gap', () => {
+  const proof = (expected: string) => ({ expected }) as Results['cases'][number]['checks'][number]['proofs'][number]
+  const check = (id: string, ...proofs: string[]) => ({ id, proofs: proofs.map(proof) }) as Results['cases'][number]['checks'][number]
+  const sums = 'each of 512 requests has one fate (508 delivered, 2 late, 0 duplicated, 1 reset, 1 lost; late: more than 1000 ms)'
+  const cases = [
+    { id: 'x', checks: [check('load/accounted', 'the client told', sums), check('load/lost', 'at most 2')] },
+    { id: 'established', checks: [check('load/accounted', sums)] },
+    { id: 'request', checks: [] },
+  ] as unknown as Results['cases']
+  expect(lossesOf([{ cases }, undefined])).toBe(
+    '| lost or reset of requests, late | run 1 | run 2 |\n| --- | --- | --- |\n| x | 2 of 512, 2 | – |',
+  )
 })
 
 describe('faults', () => {

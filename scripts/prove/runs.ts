@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Results, resultsSchema } from '../../reports/results.ts'
-import { type Ended, everyhop, type Start, undisturbed } from './everyhop.ts'
+import { type Ended, everyhop, type Start } from './everyhop.ts'
 
 /** A full run and what it told. */
 export interface FullRun {
@@ -16,9 +16,9 @@ export interface FullRun {
   readonly failures: readonly string[]
 }
 
-/** Makes one full run to its end. @param out the run's folder */
-export async function fullRun(out: string, options?: Start): Promise<FullRun> {
-  const ended = await everyhop(['run', ...undisturbed, '--out', out], options).ended
+/** Makes one full run to its end. @param out the run's folder @param more options of `everyhop run` */
+export async function fullRun(out: string, options?: Start, more: readonly string[] = []): Promise<FullRun> {
+  const ended = await everyhop(['run', ...more, '--out', out], options).ended
   const told = stagesTold(ended.stderr)
   const at = (name: RegExp) => told.find((s) => name.test(s.name))?.clock ?? Number.NaN
   const results = resultsIn(out)

@@ -142,7 +142,5 @@ export function establishedCheck(e: DisruptionExpectation, { account }: LoadReco
 function outcomeSeen({ answer }: AccountedRequest): DisruptionExpectation['outcome'] {
   if (answer?.ok) return 'survives'
   if (answer?.error === 'ETIMEDOUT') return 'hang'
-  // Cut in the middle of an exchange, the answer's way is gone, and the server's own end may be told instead; one that was idle is told at once.
-  const underWay = answer !== undefined && answer.error === 'ECLOSED' && answer.endedAt - answer.startedAt > 100
-  return answer?.error === 'ECONNRESET' || answer?.error === 'EPIPE' || underWay ? 'reset' : undefined
+  return answer?.error === 'ECONNRESET' || answer?.error === 'EPIPE' ? 'reset' : undefined
 }

@@ -169,6 +169,11 @@ describe('is inconclusive', () => {
     const cured = world.map((o) => (o.kind === 'load-answer' && o.load === 'control/closed' ? { ...o, ok: true } : o))
     expect(judged(rollout, cured).verdict).toBe('inconclusive')
   })
+  test('when the machine is so busy that the undisturbed load is late', () => {
+    const [first] = answers(world, 'control/quiet')
+    const slow = world.map((o) => (o === first ? ({ ...o, endedAt: (o as { startedAt: number }).startedAt + 1500 } as Observation) : o))
+    expect(judged(rollout, slow)).toMatchObject({ verdict: 'inconclusive', reason: expect.stringContaining('too busy to tell') })
+  })
   test('when the search was blind, or packets were lost', () => {
     expect(without((o) => o.kind === 'sighting' && o.netns === rollout.server.netns).reason).toContain('the search found each token')
     const lost: Observation = { kind: 'loss', ref: 'stats#L1', node: 'two', netns: 'node', t: 9e9, stream: 'packets', lost: 1 }

@@ -7,7 +7,7 @@ import type { Timeline, TimelineLine } from './timeline.ts'
 
 const label = 'istio.io/dataplane-mode'
 /** For a pod that is up: rules, proxy, annotation. */
-const enrolTimeout = 20_000
+const enrolTimeout = 60_000
 
 /** A part of the mesh that a disturbance replaces: on each node one, or one somewhere. */
 interface Replaced {
@@ -59,7 +59,7 @@ export class Actions implements Disposable {
   async replace({ name, everyNode }: Replaced): Promise<void> {
     const from = this.#timeline.position
     const gone = (what: string, test: (line: TimelineLine) => boolean) =>
-      this.#timeline.until(what, (l) => l.what === 'gone' && test(l), from, 60_000)
+      this.#timeline.until(what, (l) => l.what === 'gone' && test(l), from, 120_000)
     if (!everyNode) {
       await restartControlPlane(this.#cluster)
       return gone(`the old ${name} is gone`, (l) => l.detail?.startsWith(`${name}-`) === true)

@@ -17,35 +17,35 @@ export interface LoadParts {
   readonly sessions: ReadonlyMap<string, CollectorSession>
   readonly progress: Progress
   readonly timeline: Timeline
+  /** What the tokens of all loads begin with: collectors search for it. */
+  readonly mark: string
 }
 
-export type LoadShape = Pick<LoadOptions, 'connections' | 'everyMs' | 'atOnce' | 'least' | 'timeoutMs'>
+export type LoadShape = Pick<LoadOptions, 'connections' | 'everyMs' | 'atOnce' | 'least' | 'restAfter' | 'timeoutMs'>
 
 /** Requests before and after a disturbance: enough to see that all was well, and is again; of kept connections, each has had some. */
-const around = 30
-const aroundTimeout = 15_000
+export const around = 30
+const aroundTimeout = 60_000
 /** The end of a load, once it was told to stop; more than its last requests' time-out. */
-const settleTimeout = 3000
+const settleTimeout = 15_000
 
 /**
- * Makes one load from a pod to another between markers, with its packets searched for its tokens; when its first requests are through, does `during`, and goes on until as many have followed.
+ * Makes one load from a pod to another between markers; when its first requests are through, does `during`, and goes on until as many have followed; one that rests after these does until then.
  * @param name of the load in the evidence
- * @param enough when the load may end after `during`; by default when `around` more requests have ended
  */
 export async function makeLoad(
-  { sessions, progress, timeline }: LoadParts,
+  { sessions, progress, timeline, mark: common }: LoadParts,
   name: string,
   client: LoadPod,
   server: LoadPod,
   port: number,
   shape: LoadShape,
   during: () => Promise<void>,
-  enough?: () => boolean,
 ): Promise<void> {
   const all = [...sessions.values()]
   const session = sessions.get(client.node)
   if (!session) throw new Error(`no collector runs on node ${client.node}`)
-  const mark = `load${randomBytes(8).toString('hex')}`
+  const mark = `${common}${randomBytes(4).toString('hex')}`
   const marker = async () => {
     const id = randomBytes(6).toString('hex')
     // A stream that does not show it makes the case inconclusive; the judge will see that for itself.
@@ -53,7 +53,6 @@ export async function makeLoad(
     timeline.note('marker', `${name} ${id}`)
   }
   await marker()
-  await Promise.all(all.map((s) => s.spare([client.ip], mark)))
   timeline.note('load-begins', `${name} ${mark}`)
   const load = session.load({ id: name, load: { ...shape, mark, host: server.ip, port } }, client)
   const count = () => progress.answers(name).length
@@ -74,7 +73,8 @@ export async function makeLoad(
   try {
     if (await progress.until(() => over || count() >= around, aroundTimeout)) await during()
     const from = count()
-    await progress.until(() => over || (enough?.() ?? count() >= from + around), aroundTimeout)
+    // Told to end, one that rests makes the requests that it has left.
+    if (!shape.restAfter) await progress.until(() => over || count() >= from + around, aroundTimeout)
   } finally {
     if (!over) await session.endLoad(name, client).catch(() => {})
   }
@@ -85,5 +85,4 @@ export async function makeLoad(
   const delivered = progress.answers(name).filter((a) => a.ok).length
   await progress.until(() => progress.served(mark) >= delivered, settleTimeout)
   await marker()
-  await Promise.all(all.map((s) => s.spare([])))
 }

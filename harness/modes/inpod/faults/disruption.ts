@@ -1,11 +1,12 @@
 import type { Edit, Fault, PatchSeed } from '../../fault.ts'
-import { edit, patched } from './seeds.ts'
+import { added, edit, patched } from './seeds.ts'
 
 // What goes wrong only while the mesh changes: caught by a load, at one of its checks. Facts: inpod-mode 1.7, 2.6.
 const client = 'disruption/label-off-and-on/client'
 const rollout = 'disruption/ztunnel-rollout'
 const restart = 'disruption/discovery-restart'
 const established = 'disruption/established/enrolment/outbound'
+const inbound = 'disruption/established/leaving/inbound'
 
 const agent = (...edits: readonly Edit[]): PatchSeed => ({ kind: 'patch', image: 'cni', edits })
 const inAgent = (file: string, find: string, replace: string): Edit => ({ file: `cni/${file}`, find, replace })
@@ -57,6 +58,10 @@ export const disruptionFaults: readonly Fault[] = [
     cases: [client],
     breaks: { case: client, hop: 'load/readable' },
   },
+]
+
+/** Of connections that stand when a pod is enrolled or leaves: facts 1.7. */
+export const establishedFaults: readonly Fault[] = [
   {
     id: 'requests-repeated-after-a-reconnect',
     title: 'once its control plane was away, ztunnel gives the app each request twice',
@@ -94,5 +99,23 @@ export const disruptionFaults: readonly Fault[] = [
     ),
     cases: [established],
     breaks: { case: established, hop: 'load/established' },
+  },
+  {
+    id: 'resets-of-the-cut-held-back',
+    title: 'connections that are cut at enrolment are not told: no reset leaves the stack of the pod',
+    seed: added('mangle', 'OUTPUT', 1, '-p tcp -m tcp --tcp-flags RST RST -j DROP'),
+    cases: [established],
+    breaks: { case: established, hop: 'load/established' },
+  },
+]
+
+/** Of release 1.21, whose inbound connections go on when their pod leaves. */
+export const lingeringFaults: readonly Fault[] = [
+  {
+    id: 'leaving-ends-what-the-proxy-carries',
+    title: 'the agent takes away at once, when a pod leaves, what brings answers back to its proxy',
+    seed: agent(inAgent('redirect/inpod/releases.ts', '    lingers: true,\n', '    lingers: false,\n')),
+    cases: [inbound],
+    breaks: { case: inbound, hop: 'load/established' },
   },
 ]

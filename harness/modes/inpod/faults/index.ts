@@ -1,7 +1,7 @@
 import type { Fault } from '../../fault.ts'
 import { sealed } from './cases.ts'
 import { controlPlaneFaults } from './control-plane.ts'
-import { disruptionFaults } from './disruption.ts'
+import { disruptionFaults, establishedFaults, lingeringFaults } from './disruption.ts'
 import { identityFaults } from './identity.ts'
 import { nodeFaults } from './node.ts'
 import { laterProtocolFaults, protocolFaults, redirectUdp } from './protocols.ts'
@@ -30,6 +30,7 @@ export const faults: Readonly<Record<string, readonly Fault[]>> = {
     ...protocolFaults({ redirectUdp, overLo: 5, askedElsewhere: 'app-dns/is-answered-by-ztunnel' }),
     ...laterProtocolFaults,
     ...disruptionFaults,
+    ...establishedFaults,
   ],
   '1.21': [
     ...ruleFaults({ answers: 3, overLo: 4, redirect: 5 }),
@@ -45,5 +46,7 @@ export const faults: Readonly<Record<string, readonly Fault[]>> = {
       overLo: 4,
       askedElsewhere: 'case/sentinel',
     }),
+    ...establishedFaults,
+    ...lingeringFaults,
   ],
 }
