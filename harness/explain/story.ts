@@ -94,10 +94,16 @@ function factsOf(hop: HopVerdict, seen: (ref: string) => Observation | undefined
 function introduction(e: Expectation, main: Attempt | undefined, places: Places): string[] {
   const belongs = (identity: string) => (identity ? `which belongs to the mesh as ${identity}` : 'which does not belong to the mesh')
   const client = e.client.netns === 'node' ? `the node ${e.client.node} itself` : `${places.pod(e.client)}, ${belongs(e.client.identity)}`
-  const address = e.destination === e.endpoint ? "the server's own address" : `the address of a service; behind it is ${e.endpoint}`
+  const address = e.case.question
+    ? `the cluster's name server, for ${e.name}`
+    : e.destination === e.endpoint
+      ? "the server's own address"
+      : `the address of a service; behind it is ${e.endpoint}`
   const lines = [
     `The client is ${client} (address ${e.client.ip}).`,
-    `The server is ${places.pod(e.server)}, ${belongs(e.server.identity)} (address ${e.server.ip}).`,
+    e.client.netns === e.server.netns
+      ? 'It is the server too.'
+      : `The ${e.case.question ? 'pod that it asks about' : 'server'} is ${places.pod(e.server)}, ${belongs(e.server.identity)} (address ${e.server.ip}).`,
     `The client asks ${e.destination} (${e.case.protocol}), ${address}. It must be ${e.path.outcome}.`,
   ]
   if (!main) return [...lines, 'The request was not made before the run ended.']

@@ -29,7 +29,7 @@ const legs: Readonly<Record<string, string>> = {
 
 const hops: Readonly<Record<string, string>> = {
   'is turned around':
-    "A firewall rule in the pod sends each new connection that is not ztunnel's own to port 15001 of the same pod, where ztunnel listens.",
+    "A firewall rule in the pod sends what is not ztunnel's own to a port of the same pod where ztunnel listens: new connections to 15001, questions for names to 15053.",
   'runs over lo': 'Turned around, the packet never leaves the pod: it goes over the loopback device.',
   'is answered by ztunnel':
     "ztunnel's answer carries its mark; a rule copies that into the connection, so that all that follows is known as the mesh's.",
