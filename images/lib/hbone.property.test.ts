@@ -2,10 +2,13 @@ import { once } from 'node:events'
 import { createServer, connect as dial, type Server } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { generateCa, issueLeaf, type Leaf, loadCa } from './ca.ts'
 import { HboneClient, HboneError, hboneDefaults, serveHbone } from './hbone.ts'
 import { acceptMtls, connectMtls, mtlsContext } from './mtls.ts'
+
+// Hundreds of handshakes each: a busy machine takes its time.
+vi.setConfig({ testTimeout: 60_000 })
 
 // What a peer with a good certificate may write: any bytes. Each property's runs share a listener; each run has a connection of its own.
 let leaf: Leaf
