@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['{harness,clusters,images}/**/*.kind.test.ts'],
+    globalSetup: ['scripts/kind-set-up.ts'],
     setupFiles: ['scripts/property-seed.ts'],
     testTimeout: 120_000,
     hookTimeout: 600_000,

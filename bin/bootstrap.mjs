@@ -16,6 +16,7 @@ const nodeFlags = ['--disable-warning=ExperimentalWarning', '--v8-pool-size=0']
 /** Verbs that are no part of the product's command. */
 const scripts = {
   test: ['scripts/test.ts'],
+  'test:kind': ['scripts/test.ts', '--kind'],
   check: ['scripts/check.ts'],
   fix: ['scripts/check.ts', '--fix'],
   prove: ['scripts/prove.ts'],
@@ -27,6 +28,7 @@ const bare = new Set(['judge', 'explain', 'diff', 'down', 'doctor', 'clean', 'ch
 /** Which system packages the command needs. */
 function needOf(verb, args) {
   if (bare.has(verb) || args.some((x) => ['--help', '-h', '--list'].includes(x))) return 'none'
+  if (verb === 'test:kind') return 'kind'
   return verb === 'test' || verb === 'bench' ? verb : 'run'
 }
 

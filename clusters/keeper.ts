@@ -6,7 +6,9 @@ import { listStanding, writeStanding } from './standing.ts'
 import type { FromKeeper, KeeperOptions } from './up.ts'
 
 // The process that holds a cluster which is up. Until it stands, the end of its channel is the end of it; then SIGTERM is.
-const { name, mode, release, topology, topologyGiven, values, valuesGiven } = JSON.parse(process.argv[2] ?? '{}') as KeeperOptions
+const { name, provider, nodeImage, mode, release, topology, topologyGiven, values, valuesGiven } = JSON.parse(
+  process.argv[2] ?? '{}',
+) as KeeperOptions
 const say = (message: FromKeeper) => {
   if (process.connected) process.send?.(message, undefined, undefined, () => {})
 }
@@ -41,7 +43,8 @@ try {
     say({ say: 'progress', line: what })
   }
   stage(`starting ${topology.nodes.length} nodes`)
-  cluster = await createCluster('lab', topology, {
+  cluster = await createCluster(provider, topology, {
+    ...(nodeImage ? { nodeImage } : {}),
     signal,
     label: `everyhop up --name ${name}`,
     onProgress: (line) => say({ say: 'progress', line }),

@@ -26,6 +26,7 @@ const resourceSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('cgroup'), path: z.string().startsWith('/') }),
   z.strictObject({ kind: z.literal('mount'), path: z.string().startsWith('/') }),
   z.strictObject({ kind: z.literal('directory'), path: z.string().startsWith('/') }),
+  z.strictObject({ kind: z.literal('docker'), cluster: z.string(), host: z.string().optional() }),
 ])
 
 /**
@@ -34,6 +35,7 @@ const resourceSchema = z.discriminatedUnion('kind', [
  * - `cgroup`: an absolute path; removed after its processes were killed, children first
  * - `mount`: a mount point; lazily unmounted
  * - `directory`: removed recursively, never across a mount
+ * - `docker`: containers, volumes and the network of a kind cluster, in the Docker at `host` (for `DOCKER_HOST`; absent: docker's own choice)
  */
 export type Resource = z.infer<typeof resourceSchema>
 

@@ -22,6 +22,11 @@ export async function remove(resource: Resource, owner: Owner): Promise<string[]
       return unmount(resource.path) ? [`mount ${resource.path}`] : []
     case 'directory':
       return removeDirectory(resource.path) ? [`directory ${resource.path}`] : []
+    case 'docker': {
+      // Only then: what takes labs down knows nothing of Docker.
+      const { removeCluster } = await import('./kind/remove.ts')
+      return removeCluster(resource)
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 import { ApiClient, accessOf } from './api-client.ts'
 import type { ClusterHandle } from './cluster.ts'
+import { enterKindNode, enterKindPod } from './kind/enter.ts'
 import type { Pod } from './kubernetes.ts'
 import { enterNode, enterPod } from './lab/enter.ts'
 
@@ -23,8 +24,9 @@ export class PlaceError extends Error {
  * @throws PlaceError that lists what there is
  */
 export async function findPlace(handle: ClusterHandle, where: string): Promise<ShellPlace> {
-  const node = handle.nodes.find((n) => n.name === where)
-  if (node) return { name: node.name, what: `node ${node.name} (${node.address})`, enter: enterNode(node) }
+  const nodes = waysInto(handle)
+  const node = nodes.find((n) => n.name === where)
+  if (node) return { name: node.name, what: `node ${node.name} (${node.address})`, enter: node.enter }
   const pods = await podsOf(handle)
   const names = (p: Pod) => [p.metadata.name, `${p.metadata.namespace}/${p.metadata.name}`]
   const exact = pods.filter((p) => names(p).includes(where))
@@ -37,11 +39,23 @@ export async function findPlace(handle: ClusterHandle, where: string): Promise<S
     throw new PlaceError(
       `there is no node or pod ${where}; there are nodes ${handle.nodes.map((n) => n.name).join(', ')} and pods:${list(pods)}`,
     )
-  const on = handle.nodes.find((n) => n.name === pod.spec.nodeName)
-  const enter = on && pod.metadata.uid && enterPod(pod.metadata.uid, on)
+  const on = nodes.find((n) => n.name === pod.spec.nodeName)
+  const enter = on && pod.metadata.uid && (await on.enterPod(pod.metadata.uid))
   if (!enter) throw new PlaceError(`pod ${where} has no process to join; fix: wait until it runs`)
   const { name, namespace } = pod.metadata
   return { name, what: `pod ${namespace}/${name} (${pod.status?.podIP ?? 'no address'}) on node ${on.name}`, enter }
+}
+
+/** Its nodes, and how to get into them and their pods: what stands before a command's own words. */
+function waysInto(handle: ClusterHandle) {
+  if (handle.provider === 'lab')
+    return handle.nodes.map((node) => ({ ...node, enter: enterNode(node), enterPod: async (uid: string) => enterPod(uid, node) }))
+  const { docker } = handle
+  return handle.nodes.map((node) => ({
+    ...node,
+    enter: enterKindNode(node, docker),
+    enterPod: (uid: string) => enterKindPod(uid, node, docker),
+  }))
 }
 
 async function podsOf({ kubeconfig }: ClusterHandle): Promise<Pod[]> {

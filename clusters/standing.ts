@@ -8,6 +8,9 @@ import type { Topology } from './topology.ts'
 
 const identitySchema = z.object({ pid: z.number(), starttime: z.string(), boot: z.string(), pidns: z.string() })
 
+const handleFields = { id: z.string(), kubeconfig: z.string() }
+const nodeFields = { name: z.string(), address: z.string() }
+
 const standingSchema = z.object({
   schema: z.literal(1),
   name: z.string(),
@@ -23,12 +26,15 @@ const standingSchema = z.object({
   valuesGiven: z.string().optional(),
   topology: z.unknown().transform((value) => value as Topology),
   startedAt: z.string(),
-  handle: z.object({
-    id: z.string(),
-    provider: z.enum(['lab', 'kind', 'existing']),
-    kubeconfig: z.string(),
-    nodes: z.array(z.object({ name: z.string(), address: z.string(), initPid: z.number() })).readonly(),
-  }),
+  handle: z.discriminatedUnion('provider', [
+    z.object({ ...handleFields, provider: z.literal('lab'), nodes: z.array(z.object({ ...nodeFields, initPid: z.number() })).readonly() }),
+    z.object({
+      ...handleFields,
+      provider: z.literal('kind'),
+      nodes: z.array(z.object({ ...nodeFields, container: z.string() })).readonly(),
+      docker: z.object({ host: z.string().optional(), networkOf: z.number().optional() }),
+    }),
+  ]),
   /** The process that holds it: it ends with the cluster, and the cluster with it. */
   keeper: identitySchema,
 })

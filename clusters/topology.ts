@@ -33,6 +33,8 @@ const serviceSchema = z.strictObject({
 const topologySchema = z.strictObject({
   name,
   nodes: z.array(name).min(1),
+  /** How pods are attached to their node: a link for each, or one bridge. @default ptp */
+  network: z.enum(['ptp', 'bridge']).optional(),
   namespaces: z.record(name, z.strictObject({ labels: labels.default({}) })),
   pods: z.array(podSchema).min(1),
   services: z.array(serviceSchema).default([]),

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Provider } from './create.ts'
 import { lives } from './identity.ts'
 import { nodeFlags, pinnedNode } from './lab/node/root.ts'
 import type { MeshValues } from './manifests/values/read.ts'
@@ -10,6 +11,8 @@ import type { Topology } from './topology.ts'
 /** What a keeper is told at its start. */
 export interface KeeperOptions {
   readonly name: string
+  readonly provider: Provider
+  readonly nodeImage?: string | undefined
   readonly mode: string
   readonly release: string
   readonly topology: Topology

@@ -7,6 +7,8 @@ import { isatty } from 'node:tty'
 import { line, type Tally } from './tally.ts'
 
 // `npm test`: all tests beside the code, unit and lab. Arguments go to vitest: `npm test -- clusters/lab -t 'name of a test'`.
+// `npm run test:kind` (first argument `--kind`): those that need real clusters in Docker (`*.kind.test.ts`).
+const [lane, ...given] = process.argv[2] === '--kind' ? ['kind', ...process.argv.slice(3)] : ['lab', ...process.argv.slice(2)]
 const root = join(import.meta.dirname, '..')
 const directory = mkdtempSync(join(tmpdir(), 'everyhop-test-'))
 process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
@@ -17,9 +19,13 @@ if (started > 0) console.log(`test: set-up took ${((performance.timeOrigin - sta
 if (process.getuid?.() !== 0) console.log('test: this is not root: tests that make namespaces are skipped')
 
 // Two workers: the lab's tests run whole nodes each, more of them would only wait for each other.
-const options = ['--maxWorkers=2', '--reporter=default', `--reporter=${join(import.meta.dirname, 'tally.ts')}`]
+const options = [
+  ...(lane === 'kind' ? [`--config=${join(root, 'vitest.kind.config.ts')}`] : ['--maxWorkers=2']),
+  '--reporter=default',
+  `--reporter=${join(import.meta.dirname, 'tally.ts')}`,
+]
 const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')
-const child = spawn(process.execPath, ['--v8-pool-size=0', vitest, 'run', ...options, ...process.argv.slice(2)], {
+const child = spawn(process.execPath, ['--v8-pool-size=0', vitest, 'run', ...options, ...given], {
   cwd: root,
   stdio: ['ignore', 'inherit', 'inherit'],
   env: { ...process.env, EVERYHOP_TALLY: file },

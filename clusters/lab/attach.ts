@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import type { ClusterHandle, ClusterNode, SpawnOptions } from '../cluster.ts'
+import type { ClusterNode, LabHandle, SpawnOptions } from '../cluster.ts'
 import { ownedEnvironment } from './node/owned.ts'
 import { pathInRoot } from './node/path-in-root.ts'
 import { nodeFlags, pinnedNode, repository } from './node/root.ts'
 
 /** A node of a lab that stands, entered by the pid of its process 1. */
-export function attachNode({ name, address, initPid }: ClusterHandle['nodes'][number], owner: string): ClusterNode {
+export function attachNode({ name, address, initPid }: LabHandle['nodes'][number], owner: string): ClusterNode {
   const start = (argv: readonly string[], { netns, env }: SpawnOptions = {}) => {
     // The node's own view of the path: nsenter opens it before it enters the mount namespace.
     const network = netns === undefined ? '-n' : `--net=${pathInRoot(`/proc/${initPid}/root`, netns)}`

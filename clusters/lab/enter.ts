@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import type { ClusterHandle } from '../cluster.ts'
+import type { LabHandle } from '../cluster.ts'
 
 /** How to get from the host into the namespaces of a node: what stands before a command's own words. */
-export function enterNode({ initPid }: ClusterHandle['nodes'][number]): string[] {
+export function enterNode({ initPid }: LabHandle['nodes'][number]): string[] {
   return ['nsenter', '-t', `${initPid}`, '-m', '-p', '-u', '-i', '-n', '--']
 }
 
@@ -11,7 +11,7 @@ export function enterNode({ initPid }: ClusterHandle['nodes'][number]): string[]
  * into the pod's network with the node's files and processes.
  * @returns undefined when the pod has no process
  */
-export function enterPod(uid: string, node: ClusterHandle['nodes'][number]): string[] | undefined {
+export function enterPod(uid: string, node: LabHandle['nodes'][number]): string[] | undefined {
   const members = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .flatMap((pid) => {

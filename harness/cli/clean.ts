@@ -1,3 +1,4 @@
+import { removeCache } from '../../clusters/kind/cache.ts'
 import { type CleanReport, clean as cleanDeadRuns } from '../../clusters/registry.ts'
 import { listStanding } from '../../clusters/standing.ts'
 
@@ -6,6 +7,8 @@ export interface CleanOptions {
   readonly ids?: readonly string[]
   /** Print the report as JSON. @default false */
   readonly json?: boolean
+  /** Also what was built to be used again. @default false */
+  readonly cache?: boolean
   /** Where to print. @default standard output */
   readonly print?: (text: string) => void
 }
@@ -14,11 +17,24 @@ export interface CleanOptions {
  * Removes what killed runs left on this host, and only that: runs that live are listed and not touched.
  * @returns the exit code: 0 if nothing is left of dead runs, 3 if something is
  */
-export async function clean({ ids, json = false, print = (text) => process.stdout.write(text) }: CleanOptions = {}): Promise<number> {
+export async function clean({
+  ids,
+  json = false,
+  cache = false,
+  print = (text) => process.stdout.write(text),
+}: CleanOptions = {}): Promise<number> {
   const report = await cleanDeadRuns(ids)
   const unknown = (ids ?? []).filter((id) => ![...report.cleaned, ...report.alive, ...report.failed].some((owner) => owner.id === id))
   if (json) print(`${JSON.stringify({ ...report, unknown }, null, 2)}\n`)
   else print(`${describe(report, unknown).join('\n')}\n`)
+  if (cache) {
+    try {
+      for (const what of await removeCache()) print(`cache: removed ${what}\n`)
+    } catch (error) {
+      print(`cache: ${(error as Error).message}\n`)
+      return 3
+    }
+  }
   return report.failed.length > 0 ? 3 : 0
 }
 

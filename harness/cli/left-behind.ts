@@ -6,7 +6,7 @@ export function leftBehind(owners: readonly Owner[] = listOwners()): string[] {
     .filter((o) => !o.alive && !o.problem)
     .map(({ id, resources, label }) => {
       const kinds = [...Map.groupBy(resources, (r) => r.kind)].map(([kind, those]) =>
-        kind === 'processes' ? kind : `${those.length} ${plural(kind, those.length)}`,
+        kind === 'processes' ? kind : kind === 'docker' ? 'containers' : `${those.length} ${plural(kind, those.length)}`,
       )
       return `${label ?? 'a run'} (${id}) was killed and may have left ${kinds.join(', ') || 'its record'}; remove it: bin/everyhop clean`
     })

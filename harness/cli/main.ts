@@ -18,6 +18,7 @@ function releases(value: string): string[] {
 }
 
 const valuesHelp = "settings of the mesh under upstream's names: an IstioOperator or values of its Helm charts, as YAML"
+const provider = () => new Option('--provider <name>', 'what the cluster is made of').choices(['lab', 'kind']).default('lab')
 
 const program = new Command('everyhop')
   .description('Proves, for every hop of every request, that an ambient mesh redirected the traffic the way its mode promises.')
@@ -76,6 +77,8 @@ program
   .command('up')
   .description('bring up a cluster with mesh and apps that stays; tells it when it stands already')
   .option('--name <name>', 'what to call it', 'default')
+  .addOption(provider())
+  .option('--node-image <name>', 'what nodes of kind are started from (default: our own image, built when it is first needed)')
   .addOption(new Option('--mode <name>', 'redirection mode').choices(modeNames).default('inpod'))
   .option('--release <name>', 'whose behaviour is followed', 'today')
   .option('--topology <name>', 'a topology that ships with Everyhop, or a YAML file', 'two-nodes')
@@ -90,7 +93,7 @@ program
   .command('down')
   .description('take a cluster down that is up')
   .argument('[name]', 'its name (default: the only one that is up)')
-  .option('--all', 'all that are up', false)
+  .option('--all', 'all that are up, and the Docker daemon of our own if it runs', false)
   .action(async (name: string | undefined, options: { all: boolean }) => {
     const { down } = await import('./up.ts')
     exitCode = await down(name, options)
@@ -176,7 +179,8 @@ program
   .command('doctor')
   .description('what this machine lacks, and the fix')
   .option('--json', 'print as JSON', false)
-  .action(async (options: { json: boolean }) => {
+  .option('--fix', 'first install what is missing (Debian packages, a Docker daemon of our own where none can be used)', false)
+  .action(async (options: { json: boolean; fix: boolean }) => {
     const { doctor } = await import('./doctor.ts')
     exitCode = await doctor(options)
   })
@@ -184,9 +188,14 @@ program
 program
   .command('clean')
   .description('remove what killed runs left, and only that')
-  .action(async () => {
+  .option(
+    '--cache',
+    'also what was built to be used again: node image, images, the Docker daemon of our own with all that it has stored',
+    false,
+  )
+  .action(async ({ cache }: { cache: boolean }) => {
     const { clean } = await import('./clean.ts')
-    exitCode = await clean()
+    exitCode = await clean({ cache })
   })
 
 try {

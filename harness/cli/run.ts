@@ -118,7 +118,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
     const name = `kept-${newRunName().replaceAll(/[^a-z0-9]/g, '-')}`
     try {
       standing = await bringUp(
-        { name, mode, release, topology, topologyGiven, values, valuesGiven: args.values },
+        { provider: 'lab', name, mode, release, topology, topologyGiven, values, valuesGiven: args.values },
         view.doing,
         ending.signal,
       )

@@ -37,7 +37,7 @@ describe.skipIf(process.getuid?.() !== 0)('a cluster that is up (needs root)', (
     const other = await everyhop('up', '--topology', './other.yaml')
     expect(other).toMatchObject({ code: 2, stdout: '' })
     expect(other.stderr).toContain(
-      'cluster default stands with mode inpod, release today, topology two-nodes; fix: use another --name, or everyhop down default',
+      'cluster default stands with provider lab, mode inpod, release today, topology two-nodes; fix: use another --name, or everyhop down default',
     )
   })
 

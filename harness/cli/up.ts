@@ -1,3 +1,5 @@
+import type { Provider } from '../../clusters/create.ts'
+import { stopDaemon } from '../../clusters/kind/docker/daemon.ts'
 import { type MeshValues, ValuesError } from '../../clusters/manifests/values/read.ts'
 import { findStanding, listStanding, type Standing, StandingError } from '../../clusters/standing.ts'
 import { loadTopology, TopologyError } from '../../clusters/topology.ts'
@@ -10,6 +12,8 @@ import { valuesOf } from './values.ts'
 
 export interface UpArguments {
   readonly name: string
+  readonly provider: Provider
+  readonly nodeImage?: string
   readonly mode: string
   readonly release: string
   readonly topology: string
@@ -18,18 +22,24 @@ export interface UpArguments {
 }
 
 /** `everyhop up`: a cluster with mesh and apps that stays. @returns the exit code */
-export async function up({ name, mode, release, topology: given, values: valuesGiven, json }: UpArguments): Promise<number> {
+export async function up(args: UpArguments): Promise<number> {
+  const { name, provider, nodeImage, mode, release, topology: given, values: valuesGiven, json } = args
   const tell = (s: Standing, how: string) => process.stdout.write(json ? `${JSON.stringify(s, null, 1)}\n` : `${standingText(s, how)}\n`)
   if (!modeOf(mode).releases.includes(release))
     return usage(`mode ${mode} has no release ${release}; use one of: ${modeOf(mode).releases.join(', ')}`)
   if (!/^[a-z0-9][a-z0-9-]{0,40}$/.test(name)) return usage(`--name ${name}: use lower-case letters, digits and dashes`)
   const there = listStanding().find((s) => s.name === name)
   if (there) {
-    const different = there.mode !== mode || there.release !== release || there.topologyGiven !== given || there.valuesGiven !== valuesGiven
+    const different =
+      there.handle.provider !== provider ||
+      there.mode !== mode ||
+      there.release !== release ||
+      there.topologyGiven !== given ||
+      there.valuesGiven !== valuesGiven
     if (!different) tell(there, 'stands already')
     return different
       ? usage(
-          `cluster ${name} stands with mode ${there.mode}, release ${there.release}, topology ${there.topologyGiven}${there.valuesGiven ? `, values ${there.valuesGiven}` : ''}; fix: use another --name, or everyhop down ${name}`,
+          `cluster ${name} stands with provider ${there.handle.provider}, mode ${there.mode}, release ${there.release}, topology ${there.topologyGiven}${there.valuesGiven ? `, values ${there.valuesGiven}` : ''}; fix: use another --name, or everyhop down ${name}`,
         )
       : 0
   }
@@ -48,7 +58,7 @@ export async function up({ name, mode, release, topology: given, values: valuesG
   const started = performance.now()
   try {
     const standing = await bringUp(
-      { name, mode, release, topology, topologyGiven: given, values, valuesGiven },
+      { name, provider, nodeImage, mode, release, topology, topologyGiven: given, values, valuesGiven },
       (line) => progress.doing(line),
       ending.signal,
     )
@@ -83,5 +93,7 @@ export async function down(name: string | undefined, { all }: { all: boolean }):
       code = 3
     }
   }
+  if (all && (await stopDaemon()))
+    process.stdout.write('our Docker daemon is ended; what it has stored stays until everyhop clean --cache\n')
   return code
 }

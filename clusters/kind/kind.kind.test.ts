@@ -1,0 +1,249 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ApiClient, accessOf } from '../api-client.ts'
+import { attachCluster } from '../attach.ts'
+import type { ClusterNode, SpawnOptions } from '../cluster.ts'
+import type { KubernetesObject, Pod } from '../kubernetes.ts'
+import { compareNodes, snapshotNode } from '../node-audit.ts'
+import { processesOf } from '../processes.ts'
+import { clean, newOwnerId, Registry } from '../registry.ts'
+import { loadTopology } from '../topology.ts'
+import type { Docker } from './docker/docker.ts'
+import { findDocker } from './docker/find-docker.ts'
+import { createKind, type KindCluster, type KindOptions } from './kind.ts'
+import { partsOf } from './remove.ts'
+
+const topology = loadTopology('two-nodes')
+let state: string
+let docker: Docker
+
+beforeAll(async () => {
+  state = mkdtempSync(join(tmpdir(), 'everyhop-kind-'))
+  process.env.EVERYHOP_STATE_DIR = state
+  docker = await findDocker()
+})
+afterAll(() => {
+  delete process.env.EVERYHOP_STATE_DIR
+  rmSync(state, { recursive: true, force: true })
+})
+
+function optionsOf(id: string, more: Partial<KindOptions> = {}): KindOptions {
+  const directory = join(state, 'files', id)
+  Registry.open(id).register({ kind: 'directory', path: directory })
+  mkdirSync(directory, { recursive: true })
+  return { id, topology, directory, logDirectory: state, ...more }
+}
+
+/** Names of the volumes that the cluster's containers have. */
+async function volumesOf(id: string): Promise<string[]> {
+  const { containers } = await partsOf(docker, id)
+  return docker.lines(['inspect', '--format', '{{range .Mounts}}{{if eq .Type "volume"}}{{println .Name}}{{end}}{{end}}', ...containers])
+}
+
+/** What Docker has of a cluster. Others may use the same Docker. */
+async function left(id: string, volumes: readonly string[] = []): Promise<string[]> {
+  const { containers, networks } = await partsOf(docker, id)
+  const all = await docker.lines(['volume', 'ls', '--quiet'])
+  return [...containers, ...networks, ...volumes.filter((name) => all.includes(name))]
+}
+
+async function output(node: ClusterNode, argv: readonly string[], options?: SpawnOptions) {
+  const child = node.spawn(argv, options)
+  let stdout = ''
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  child.stdin!.end()
+  const [code, signal] = await once(child, 'close')
+  return { code, signal, stdout }
+}
+
+describe('a cluster of kind', () => {
+  let cluster: KindCluster
+  let api: ApiClient
+
+  beforeAll(async () => {
+    cluster = await createKind(optionsOf(newOwnerId()))
+    api = new ApiClient(accessOf(cluster.kubeconfig))
+  })
+  afterAll(async () => {
+    api?.close()
+    await cluster?.[Symbol.asyncDispose]()
+  })
+
+  test("has the topology's nodes and one for the control plane, all ready", async () => {
+    expect(cluster.nodes.map((n) => n.name)).toEqual(['one', 'two'])
+    const { items } = await api.list('/api/v1/nodes')
+    expect(items.map((n) => n.metadata.name).sort()).toEqual(['control-plane', 'one', 'two'])
+    for (const { name, address } of cluster.nodes) {
+      const { status } = items.find((n) => n.metadata.name === name) as KubernetesObject & { status: { addresses: unknown } }
+      expect(status.addresses).toContainEqual({ type: 'InternalIP', address })
+    }
+    await cluster.check()
+  })
+
+  test('pods reach pods of other nodes, services and names; what is deleted is gone', async () => {
+    const pods = ['one', 'two'].map((node) => ({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: `on-${node}`, namespace: 'default' },
+      // What kubelet starts sandboxes from is on every node.
+      spec: { nodeName: node, containers: [{ name: 'pause', image: 'registry.k8s.io/pause:3.10', imagePullPolicy: 'Never' }] },
+    }))
+    await cluster.apply(pods)
+    const running = (objects: KubernetesObject[]) => {
+      const ready = (objects as Pod[]).filter((pod) => pod.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True'))
+      return ready.length === 2 ? ready : undefined
+    }
+    const ready = await api.until('/api/v1/namespaces/default/pods', running)
+    const servers = (await api.list('/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns')).items as Pod[]
+    const service = (
+      await api.json<KubernetesObject & { spec: { clusterIP: string } }>('GET', '/api/v1/namespaces/kube-system/services/kube-dns')
+    ).spec.clusterIP
+    expect(servers.map((pod) => pod.spec.nodeName)).toEqual(['control-plane'])
+    for (const pod of ready) {
+      const node = cluster.nodes.find((n) => n.name === pod.spec.nodeName)!
+      const address = pod.status!.podIP!
+      const link = await output(node, ['ip', '-o', 'route', 'get', address])
+      expect(link.stdout).toMatch(/ dev veth/)
+      const file = await output(node, [
+        'sh',
+        '-c',
+        `for f in /var/run/netns/*; do nsenter --net=$f ip -o addr | grep -q ' ${address}/' && echo $f; done`,
+      ])
+      const netns = file.stdout.trim()
+      expect(netns).toMatch(/^\/var\/run\/netns\/cni-/)
+      const connects = (to: string) => output(node, ['bash', '-c', `exec 3<>/dev/tcp/${to}/53`], { netns })
+      expect(await connects(servers[0]!.status!.podIP!)).toMatchObject({ code: 0 })
+      expect(await connects(service)).toMatchObject({ code: 0 })
+    }
+    await cluster.delete(pods)
+    expect((await api.list('/api/v1/namespaces/default/pods')).items).toEqual([])
+  })
+
+  test('a process on a node has its input, output, environment and exit code; a signal reaches it', async () => {
+    const [one] = cluster.nodes as [ClusterNode, ClusterNode]
+    const child = one.spawn(['sh', '-c', 'read line; echo "$line $GREETING"; exit 7'], { env: { GREETING: 'there' } })
+    let said = ''
+    child.stdout!.on('data', (piece) => {
+      said += piece
+    })
+    child.stdin!.write('hello\n')
+    expect(await once(child, 'close')).toEqual([7, null])
+    expect(said).toBe('hello there\n')
+
+    const sleeper = one.spawn(['sleep', '1000'])
+    // Before it can be there: the signal waits for it.
+    expect(sleeper.kill('SIGTERM')).toBe(true)
+    expect(await once(sleeper, 'close')).toEqual([143, null])
+    expect(sleeper.kill()).toBe(false)
+    expect((await output(one, ['sh', '-c', 'cat /proc/[0-9]*/comm'])).stdout.split('\n')).not.toContain('sleep')
+  })
+
+  test("a program of the harness runs there, and its input's end is its end", async () => {
+    const attached = attachCluster(JSON.parse(JSON.stringify(cluster.handle)))
+    const child = attached.nodes[1]!.runProgram('harness/evidence/collector.ts', ['two'])
+    let errors = ''
+    child.stderr!.on('data', (piece) => {
+      errors += piece
+    })
+    child.stdin!.end()
+    expect(await once(child, 'close'), errors).toEqual([0, null])
+  })
+
+  test('the audit of a node sees what was left on it, and nothing else', async () => {
+    const [one] = cluster.nodes as [ClusterNode, ClusterNode]
+    const before = await snapshotNode(one)
+    expect(before.files.filter((line) => line.startsWith('/etc/cni/net.d/10-everyhop.conflist '))).toHaveLength(1)
+    await output(one, ['sh', '-ec', 'ip rule add fwmark 0x539 lookup 100; echo >/opt/cni/bin/istio-cni'])
+    const left = compareNodes(before, await snapshotNode(one))
+    expect(left).toEqual([
+      expect.stringMatching(/^policyRules added: 32765:\tfrom all fwmark 0x539 lookup 100$/),
+      expect.stringMatching(/^files added: [0-9a-f]{64} +\/opt\/cni\/bin\/istio-cni$/),
+    ])
+    await output(one, ['sh', '-ec', 'ip rule delete fwmark 0x539 lookup 100; rm /opt/cni/bin/istio-cni'])
+    expect(compareNodes(before, await snapshotNode(one))).toEqual([])
+  })
+
+  test('a node that is stopped is told', async () => {
+    const container = cluster.handle.nodes[1]!.container
+    await docker.run(['pause', container])
+    try {
+      await expect(cluster.check()).rejects.toThrow(`nodes of cluster ${cluster.id} do not run: /${container} paused`)
+    } finally {
+      await docker.run(['unpause', container])
+    }
+    await cluster.check()
+  })
+
+  test('ends with nothing of it left', async () => {
+    const { id } = cluster
+    const volumes = await volumesOf(id)
+    expect(volumes).toHaveLength(3)
+    expect(await left(id, volumes)).toHaveLength(7)
+    await cluster[Symbol.asyncDispose]()
+    expect(await left(id, volumes)).toEqual([])
+    expect(existsSync(join(state, `${id}.jsonl`))).toBe(false)
+    expect(existsSync(join(state, 'files', id))).toBe(false)
+  })
+})
+
+describe('nothing half made', () => {
+  test('a network of the same name that is not ours is never touched', async () => {
+    const id = newOwnerId()
+    await docker.run(['network', 'create', id])
+    try {
+      await expect(createKind(optionsOf(id))).rejects.toThrow(
+        `Docker has something called ${id} that is not ours: ${id}; fix: remove or rename it`,
+      )
+      expect((await partsOf(docker, id)).networks).toEqual([id])
+    } finally {
+      await docker.run(['network', 'rm', id])
+    }
+    expect(existsSync(join(state, 'files', id))).toBe(false)
+  })
+
+  test('an image that is no node image is refused before anything is made', async () => {
+    const id = newOwnerId()
+    const image = `everyhop/empty:${process.pid}`
+    await docker.run(['import', '/dev/null', image])
+    try {
+      await expect(createKind(optionsOf(id, { nodeImage: image }))).rejects.toThrow(`${image} is no node image for kind`)
+    } finally {
+      await docker.run(['rmi', image])
+    }
+    expect(await left(id)).toEqual([])
+  })
+
+  test.each([
+    ['when its first container comes', ['--all'], 1],
+    ['when its nodes run', [], 3],
+  ])('killed in the middle of its making, %s, it is removed by clean', async (_, which, count) => {
+    const id = newOwnerId()
+    const maker = spawn(process.execPath, ['--v8-pool-size=0', join(import.meta.dirname, 'testing/make.ts'), id], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      env: process.env,
+    })
+    const ended = once(maker, 'exit')
+    const containers = () => docker.lines(['ps', ...which, '--quiet', '--filter', `name=^${id}-`])
+    await expect.poll(async () => (await containers()).length, { timeout: 60_000, interval: 20 }).toBeGreaterThanOrEqual(count)
+    maker.kill('SIGKILL')
+    await ended
+    // Those that only came may go again: their maker is dead.
+    const volumes = count === 3 ? await volumesOf(id) : []
+    expect(volumes).toHaveLength(count === 3 ? 3 : 0)
+    const report = await clean([id])
+    expect(report.failed).toEqual([])
+    expect(report.cleaned[0]!.removed).toContain(`network ${id}`)
+    if (count === 3) expect(report.cleaned[0]!.removed.filter((line) => line.startsWith('container '))).toHaveLength(3)
+    expect(await left(id, volumes)).toEqual([])
+    expect(processesOf(id)).toEqual([])
+    expect(readFileSync('/proc/mounts', 'utf8')).not.toContain(id)
+    expect(existsSync(join(state, `${id}.jsonl`))).toBe(false)
+    expect(existsSync(join(state, 'files', id))).toBe(false)
+  })
+})
