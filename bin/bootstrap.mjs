@@ -95,7 +95,8 @@ function handOver(entry, args) {
 if (Number.parseInt(process.versions.node, 10) < 18)
   fail(`needs Node 18 or newer, this is ${process.version}`, 'apt-get install -y nodejs npm')
 if (process.platform !== 'linux' || process.arch !== 'x64') fail(`needs Linux on x86-64, this is ${process.platform} on ${process.arch}`)
-const [verb = 'run', ...args] = process.argv.slice(2)
+// Alone it says what it can do: nobody starts a run of minutes by mistake.
+const [verb = 'help', ...args] = process.argv.slice(2)
 setUp(needOf(verb, args))
 const [entry, ...before] = Object.hasOwn(scripts, verb) ? scripts[verb] : ['harness/cli/main.ts', verb]
 handOver(entry, [...before, ...args])

@@ -72,11 +72,11 @@ function calls(name: string): string[] {
 
 const installed = ['ci --include=dev --loglevel=error']
 
-test('the first start installs, the second does not; arguments and the default verb come through', async () => {
+test('the first start installs, the second does not; arguments come through; without a verb it asks for help', async () => {
   const first = await start(['judge', 'DIR', '--json']).done
   expect(first).toMatchObject({ code: 0, out: `["judge","DIR","--json"] v${wanted}\n` })
   expect(first.err).toContain('installing npm dependencies')
-  expect(await start([]).done).toMatchObject({ code: 0, out: `["run"] v${wanted}\n`, err: '' })
+  expect(await start([]).done).toMatchObject({ code: 0, out: `["help"] v${wanted}\n`, err: '' })
   expect(calls('npm')).toEqual(installed)
 })
 

@@ -20,7 +20,7 @@ describe.for(disruptions)('redirection mode $mode, release $release', ({ mode, r
 
     test.for([...cases])('$id', { timeout: 600_000 }, async (disruption) => {
       await batch.make(disruption)
-      if (disruption.subject === 'mesh') tellPhase(`disruption ${disruption.id}`)
+      if (disruption.subject === 'mesh') tellPhase(disruption.id)
       else if (disruption === lastOfPods) tellPhase('disruptions of single pods, side by side')
     })
   })

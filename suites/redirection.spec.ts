@@ -6,7 +6,7 @@ import { phasesOf } from '../harness/run/phases.ts'
 import { tellPhase } from '../harness/run/tell.ts'
 import './take-its-path.ts'
 
-const { run, cluster, topology, topologyGiven, environment, batches } = inject('everyhop')
+const { run, cluster, topology, topologyGiven, environment, concurrency, batches } = inject('everyhop')
 
 describe.for(batches)('redirection mode $mode, release $release', ({ mode, release, cases, notRun, directory }) => {
   const batch = new Batch({
@@ -19,6 +19,7 @@ describe.for(batches)('redirection mode $mode, release $release', ({ mode, relea
     release,
     cases,
     notRun,
+    concurrency,
     directory,
     onPhase: tellPhase,
   })
@@ -30,10 +31,12 @@ describe.for(batches)('redirection mode $mode, release $release', ({ mode, relea
     beforeAll(() => batch.enter(phase))
     afterAll(() => batch.leave(phase))
 
-    test.for(phase.steps)('$case.id makes its request ($role)', async (step, { skip }) => {
+    // All wait for their turn at once: their times are those of the whole phase.
+    const timeout = 30_000 * phase.steps.length
+    test.concurrent.for(phase.steps)('$case.id makes its request ($role)', { timeout }, async (step, { skip, signal }) => {
       const reason = batch.unsupported(step.case)
       skip(reason !== undefined, reason)
-      await batch.step(step)
+      skip(!(await batch.step(step, signal)), 'the run was ended before its turn')
     })
   })
 

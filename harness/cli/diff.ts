@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Results, resultsSchema } from '../../reports/results.ts'
-import { diffSides, type Side, type SideDifference } from '../diff/paths.ts'
+import { diffSides, type Side } from '../diff/paths.ts'
 import { diffRuns, exitCodeOfDifference } from '../diff/runs.ts'
 import { runDifferenceText, sideDifferenceText } from '../diff/text.ts'
 import { EvidenceError } from '../evidence/bundle.ts'
@@ -17,23 +17,28 @@ export interface DiffArguments {
   readonly release: readonly string[]
 }
 
-/** `everyhop diff RUN RUN`, or `diff RUN --release A --release B`. @returns the exit code: of what got worse; where paths part is no fault */
+const takes = 'diff takes two runs, or one run and --release twice'
+
+/** `everyhop diff RUN RUN`, or `diff RUN [RUN] --release A --release B`. @returns the exit code: of what got worse; where paths part is no fault */
 export function diff(runs: readonly string[], { json, release }: DiffArguments): number {
   try {
+    if (runs.length > 2 || (release.length === 0 ? runs.length !== 2 : release.length !== 2)) return usage(takes)
     if (release.length > 0) {
-      if (release.length !== 2 || runs.length > 1) return usage('diff takes two runs, or one run and --release twice')
-      const found = sidesOf(findRun(runs[0]), release)
-      if (typeof found === 'string') return usage(found)
+      if (runs.length < 2 && release[0] === release[1]) return usage(`--release ${release[0]} twice is the same paths; ${takes}`)
+      const folders = runs.length === 2 ? runs.map((run) => findRun(run)) : new Array<string>(2).fill(findRun(runs[0]))
+      const found = diffSides(...(folders.map((folder, i) => sideIn(folder, release[i]!)) as [Side, Side]))
       print(json ? found : sideDifferenceText(found))
       return 0
     }
-    if (runs.length !== 2) return usage('diff takes two runs, or one run and --release twice')
-    const [before, after] = runs.map((run) => resultsIn(findRun(run))) as [Results, Results]
+    const folders = runs.map((run) => findRun(run)) as [string, string]
+    const [before, after] = folders.map(resultsIn) as [Results, Results]
     const difference = diffRuns(before, after)
     print(json ? difference : runDifferenceText(difference))
+    if (difference.sides && !json)
+      print(`\nwhere their paths part: bin/everyhop diff ${folders.join(' ')} --release ${before.release} --release ${after.release}`)
     return exitCodeOfDifference(difference)
   } catch (error) {
-    if (error instanceof NoRunError) return usage(error.message)
+    if (error instanceof NoRunError || error instanceof NoSideError) return usage(error.message)
     if (!(error instanceof EvidenceError)) throw error
     process.stderr.write(`everyhop: ${error.message}\n`)
     return 3
@@ -52,23 +57,25 @@ function resultsIn(directory: string): Results {
   return data
 }
 
-function sidesOf(directory: string, releases: readonly string[]): SideDifference | string {
+/** A run that has no such side. */
+class NoSideError extends Error {}
+
+function sideIn(directory: string, release: string): Side {
   const { judgements } = judgeRun(directory)
-  const has = judgements.map((j) => j.manifest.release)
-  const missing = releases.find((r) => !has.includes(r))
-  if (missing) return `${directory} has no release ${missing}; it has ${[...new Set(has)].join(', ')}`
-  const [a, b] = releases.map((release) => sideOf(release, judgements)) as [Side, Side]
-  return diffSides(a, b)
+  const mine = judgements.filter((j) => j.manifest.release === release)
+  const has = new Set(judgements.map((j) => j.manifest.release))
+  if (mine.length === 0) throw new NoSideError(`${directory} has no release ${release}; it has ${[...has].join(', ')}`)
+  return sideOf(release, mine)
 }
 
-function sideOf(release: string, judgements: readonly Judgement[]): Side {
-  const mine = judgements.filter((j) => j.manifest.release === release)
-  const cases = mine.flatMap(({ bundle, verdicts }) =>
+/** What some bundles of a run had to show, as one side of a comparison. */
+function sideOf(name: string, judgements: readonly Judgement[]): Side {
+  const cases = judgements.flatMap(({ bundle, verdicts }) =>
     bundle.cases.flatMap(({ value }) => {
       const expectation = value as Expectation | { unsupported: string; case: { id: string } }
       const verdict = verdicts.find((v) => v.id === expectation.case.id)
       return 'unsupported' in expectation || !verdict ? [] : [{ expectation, verdict }]
     }),
   )
-  return { name: release, cases: cases.toSorted((x, y) => x.expectation.index - y.expectation.index) }
+  return { name, cases: cases.toSorted((x, y) => x.expectation.index - y.expectation.index) }
 }

@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { modeNames } from '../modes/index.ts'
 import { budget } from './budget.ts'
+import { asRoot, isRoot } from './root.ts'
 
 const list = (value: string) => value.split(',').filter(Boolean)
 const collect = (value: string, before: string[]) => [...before, value]
@@ -20,9 +21,24 @@ function releases(value: string): string[] {
 const valuesHelp = "settings of the mesh under upstream's names: an IstioOperator or values of its Helm charts, as YAML"
 const provider = () => new Option('--provider <name>', 'what the cluster is made of').choices(['lab', 'kind']).default('lab')
 
+function atOnce(value: string): number {
+  if (!/^[1-9]\d{0,2}$/.test(value)) throw new InvalidArgumentError('use a whole number from 1 to 999')
+  return Number(value)
+}
+
+/** With its default where that tells something: a switch is off, and what can be repeated is not there, unless given. */
+function describeOption({ description, defaultValue, argChoices }: Option): string {
+  const choices = argChoices ? [`one of: ${argChoices.join(', ')}`] : []
+  const value = [defaultValue ?? false].flat().join(',')
+  const told = [...choices, ...(value && value !== 'false' ? [`default: ${value}`] : [])]
+  return told.length > 0 ? `${description} (${told.join('; ')})` : description
+}
+
 const program = new Command('everyhop')
   .description('Proves, for every hop of every request, that an ambient mesh redirected the traffic the way its mode promises.')
   .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'everyhop: ')) })
+  .configureHelp({ optionDescription: describeOption })
   .showHelpAfterError('(everyhop VERB --help tells more)')
   .addHelpText(
     'after',
@@ -33,6 +49,8 @@ let exitCode = 0
 
 // Verbs that make something on this host, or look at it, first say what is left of runs that were killed.
 program.hook('preAction', async (_, verb) => {
+  if (['down', 'shell', 'clean'].includes(verb.name()) && !isRoot())
+    process.stderr.write(`everyhop: what root has made only root can see; fix: ${asRoot()}\n`)
   if (!['run', 'up', 'mutate', 'doctor'].includes(verb.name()) || verb.opts().list) return
   const { leftBehind } = await import('./left-behind.ts')
   for (const line of leftBehind()) process.stderr.write(`everyhop: ${line}\n`)
@@ -64,6 +82,7 @@ program
   .option('--case <glob>', 'only cases whose id matches; with ! in front, not those; repeatable', collect, [])
   .option('--list', 'print the ids of the cases and end', false)
   .option('--out <dir>', 'the folder of the run (default: out/TIME)')
+  .option('--concurrency <n>', 'cases in flight at once, at most; never two that share a pod', atOnce, 1)
   .option('--budget <time>', 'run what fits (90s, 8m), by what it took before; what is left out is told', budget)
   .option('--keep', 'leave the cluster of the run up, to look into it', false)
   .option('--cluster <name>', 'run on a cluster that is up (everyhop up), with its mode, release and topology')
@@ -147,8 +166,13 @@ program
 program
   .command('diff')
   .description('tell what changed from one run to another, or where the paths of two releases of one run part')
-  .argument('[runs...]', 'folders of two runs, the earlier first; with --release of one (default: the newest below out/)')
-  .option('--release <name>', 'compare this release with another of the same run; give it twice', collect, [])
+  .argument('[runs...]', 'folders of two runs, the earlier first; with --release one can do (default: the newest below out/)')
+  .option(
+    '--release <name>',
+    'where its paths part from those of another release; give it twice: of one run, or the first of the first run and the second of the second',
+    collect,
+    [],
+  )
   .option('--json', 'print as JSON', false)
   .addHelpText(
     'after',

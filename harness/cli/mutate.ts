@@ -12,6 +12,7 @@ import { faultsHtml } from '../report/faults-html.ts'
 import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
 import { newRunName } from '../run/run.ts'
 import { ProgressView } from './progress.ts'
+import { mayMakeNamespaces } from './root.ts'
 import { usage } from './run.ts'
 
 export interface MutateArguments {
@@ -46,6 +47,7 @@ export async function mutateVerb(args: MutateArguments): Promise<number> {
   let out: string
   try {
     topology = loadTopology(args.topology)
+    if (!mayMakeNamespaces('mutate')) return 3
     out = makeOutFolder(args.out ?? join('out', `mutate-${newRunName()}`))
   } catch (error) {
     if (!(error instanceof TopologyError || error instanceof OutFolderError)) throw error

@@ -15,6 +15,7 @@ import { newRunName, type RunView, run } from '../run/run.ts'
 import { fitBudget, rememberCosts } from './budget.ts'
 import { lastDuration, rememberDuration } from './durations.ts'
 import { ProgressView } from './progress.ts'
+import { mayMakeNamespaces } from './root.ts'
 import { standingText } from './standing-text.ts'
 import { valuesOf } from './values.ts'
 import { caseText, summaryText } from './view.ts'
@@ -39,6 +40,7 @@ export interface RunArguments {
   readonly list: boolean
   readonly out?: string
   readonly json: boolean
+  readonly concurrency: number
   /** Milliseconds. */
   readonly budget?: number
   /** Leave the run's cluster up. */
@@ -93,6 +95,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
   let out: string
   try {
     topology = standing?.topology ?? loadTopology(args.topology)
+    if (!mayMakeNamespaces('run')) return 3
     out = makeOutFolder(args.out ?? join('out', newRunName()))
   } catch (error) {
     if (!(error instanceof TopologyError || error instanceof OutFolderError)) throw error
@@ -139,6 +142,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
       cases,
       disruptions,
       notRun: [...(plan?.notRun ?? []), ...unasked.map(({ id, mode, release }) => ({ id, mode, release, reason: notAsked }))],
+      concurrency: args.concurrency,
       out,
       standing,
       fresh: args.keep,

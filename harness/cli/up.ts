@@ -6,6 +6,7 @@ import { loadTopology, TopologyError } from '../../clusters/topology.ts'
 import { bringUp, takeDown } from '../../clusters/up.ts'
 import { modeOf } from '../modes/index.ts'
 import { ProgressView } from './progress.ts'
+import { mayMakeNamespaces } from './root.ts'
 import { usage } from './run.ts'
 import { standingText } from './standing-text.ts'
 import { valuesOf } from './values.ts'
@@ -52,6 +53,7 @@ export async function up(args: UpArguments): Promise<number> {
     if (!(error instanceof TopologyError || error instanceof ValuesError)) throw error
     return usage(error.message)
   }
+  if (!mayMakeNamespaces('up')) return 3
   const progress = new ProgressView(process.stderr)
   const ending = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort(new Error('interrupted')))

@@ -92,6 +92,11 @@ pods:
       /^everyhop: mode inpod has no release 1\.2; use one of: .*today, 1\.21/,
     ],
     ['an unknown option', ['run', '--fast'], /unknown option '--fast'/],
+    ...['0', '-1', '2.5', '1e3', 'all', ''].map((n): [string, string[], RegExp] => [
+      `${n || 'nothing'} at once`,
+      ['run', '--concurrency', n],
+      /use a whole number from 1 to 999/,
+    ]),
     ['a budget that is no time', ['run', '--budget', 'soon'], /use seconds or minutes, such as 90s or 8m/],
     [
       'a budget that nothing fits into',
@@ -99,7 +104,7 @@ pods:
       /^everyhop: budget 0\.1 s: 0 of \d+ cases, about .*; fix: a longer --budget, or fewer cases$/,
     ],
     ['a cluster that is not up', ['run', '--cluster', 'x'], /^everyhop: no cluster is up; fix: everyhop up$/],
-    ['a shell in no cluster', ['shell', 'one', '--', 'true'], /^everyhop: no cluster is up; fix: everyhop up$/],
+    ['a shell in no cluster', ['shell', 'one', '--', 'true'], /^everyhop: no cluster is up; fix: everyhop up$/m],
     ['a name that cannot be one', ['up', '--name', 'A b'], /^everyhop: --name A b: use lower-case letters, digits and dashes$/],
     ['a release that is not there to bring up', ['up', '--release', '0.1'], /^everyhop: mode inpod has no release 0\.1; use one of: /],
     ['a run that is not there', ['explain', 'x'], /^everyhop: there is no run below out\/; fix: /],
@@ -121,15 +126,30 @@ pods:
   })
 })
 
-test('a folder to judge that is none ends with 3', async () => {
-  for (const [dir, message] of [
-    ['nowhere', /^everyhop: nowhere: there is no such folder\. Give /],
-    ['.', /^everyhop: \.: there is no bundle in it\. Give /],
-  ] as const) {
-    const { code, stderr } = await everyhop('judge', dir)
-    expect(stderr).toMatch(message)
-    expect(code).toBe(3)
-  }
+test.for([['judge'], ['explain', 'x'], ['diff', '.']])(
+  '%s: a folder that is not there ends with 2, one that holds no run with 3',
+  async (verb) => {
+    writeFileSync(join(folder, 'file'), '')
+    for (const [dir, expected, message] of [
+      ['nowhere', 2, /^everyhop: there is no folder nowhere; fix: give the folder of a run\n?$/],
+      ['.', 3, /^everyhop: \.: there is no bundle in it\. Give /],
+      ['file', 3, /^everyhop: file: it is no folder\. Give /],
+    ] as const) {
+      const { code, stdout, stderr } = await everyhop(...verb, dir)
+      // The first of two that cannot be read is named.
+      if (verb[0] !== 'diff' || dir === 'nowhere') expect(stderr).toMatch(message)
+      expect({ code, stdout }).toEqual({ code: expected, stdout: '' })
+    }
+  },
+)
+
+test('a folder that reports cannot be written to is refused before anything is judged', async () => {
+  writeFileSync(join(folder, 'file'), '')
+  const { code, stderr } = await everyhop('judge', '.', '--out', 'file')
+  expect({ code, stderr }).toEqual({
+    code: 2,
+    stderr: `everyhop: ${join(folder, 'file')} cannot be used: it is a file; fix: choose another folder with --out`,
+  })
 })
 
 test('a crash ends with 3, not as if the mesh had failed', async () => {

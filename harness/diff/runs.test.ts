@@ -19,6 +19,20 @@ test('a case that fails now is named, with its reason and the hop that changed',
   expect(text).toContain(`run it again: ${bad.reproduce}`)
 })
 
+test('two runs of one release each: cases are the same but for it, and hops that only one release has are no change', () => {
+  const more = { ...good.legs[0]!, hops: [sampleHop(), sampleHop({ id: 'app-ztunnel/more', title: 'more' })] }
+  const old = (over = {}) => sampleCase({ id: good.id.replace('inpod/', 'inpod@1.21/'), release: '1.21', legs: [more], ...over })
+  const d = diffRuns(sampleResults([old()], { run: 'a' }), sampleResults([good], { run: 'b' }))
+  expect(d).toMatchObject({ sides: ['inpod@1.21', 'inpod'], changed: [], same: 1, added: [], gone: [] })
+  expect(runDifferenceText(d)).toMatch(/^a \(inpod@1\.21\) → b \(inpod\): 0 cases changed, 1 are the same, 0 new, 0 gone$/m)
+  const worse = diffRuns(sampleResults([old()]), sampleResults([bad]))
+  expect(worse.changed).toMatchObject([{ id: good.id, before: 'pass', after: 'fail', hops: [{ id: 'app-ztunnel/runs-over-lo' }] }])
+  expect(exitCodeOfDifference(worse)).toBe(1)
+  // Of a run that has both, each is compared with itself.
+  const both = diffRuns(sampleResults([good, old()]), sampleResults([old({ legs: good.legs })]))
+  expect(both).toMatchObject({ same: 0, gone: [{ id: good.id }], changed: [{ id: old().id }] })
+})
+
 test('a case that passes again is a change, and nothing got worse', () => {
   const d = diffRuns(sampleResults([bad]), sampleResults([good]))
   expect(d.changed).toMatchObject([{ before: 'fail', after: 'pass', reason: bad.reason }])

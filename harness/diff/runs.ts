@@ -1,4 +1,5 @@
 import { type CaseResult, exitCodeOf, type Results, verdicts } from '../../reports/results.ts'
+import { shortId } from '../matrix/cases.ts'
 
 type Verdict = CaseResult['verdict']
 
@@ -24,6 +25,8 @@ export interface HopChange {
 export interface RunDifference {
   readonly before: string
   readonly after: string
+  /** Each run is of one mode and release, and they are not the same: cases are compared by what follows it in their ids, hops where both have them. */
+  readonly sides?: readonly [string, string]
   /** Cases of both whose verdict or hops differ. */
   readonly changed: readonly CaseChange[]
   readonly same: number
@@ -43,21 +46,25 @@ const SLOWER = { ratio: 2, by: 50 }
 
 /** What is not the same in two runs. Pure. */
 export function diffRuns(a: Results, b: Results): RunDifference {
-  const [before, after] = [byId(a), byId(b)]
+  const [one, other] = [onlySide(a), onlySide(b)]
+  const sides = one !== undefined && other !== undefined && one !== other ? ([one, other] as const) : undefined
+  const keyOf = (c: CaseResult) => (sides ? shortId(c) : c.id)
+  const [before, after] = [a, b].map(({ cases }) => new Map(cases.map((c) => [keyOf(c), c]))) as [Cases, Cases]
   const both = b.cases.flatMap((c) => {
-    const was = before.get(c.id)
+    const was = before.get(keyOf(c))
     return was ? [{ was, is: c }] : []
   })
-  const changes = both.map(({ was, is }) => changeOf(was, is))
+  const changes = both.map(({ was, is }) => changeOf(was, is, sides !== undefined))
   const changed = changes.filter((c) => c.before !== c.after || c.hops.length > 0)
   const timing = timingOf(both.filter(({ was, is }) => was.verdict === 'pass' && is.verdict === 'pass'))
   return {
     before: a.run,
     after: b.run,
+    ...(sides ? { sides } : {}),
     changed,
     same: both.length - changed.length,
-    added: b.cases.filter((c) => !before.has(c.id)).map(({ id, verdict }) => ({ id, verdict })),
-    gone: a.cases.filter((c) => !after.has(c.id)).map(({ id, verdict }) => ({ id, verdict })),
+    added: b.cases.filter((c) => !before.has(keyOf(c))).map(({ id, verdict }) => ({ id, verdict })),
+    gone: a.cases.filter((c) => !after.has(keyOf(c))).map(({ id, verdict }) => ({ id, verdict })),
     ...(timing ? { timing } : {}),
   }
 }
@@ -73,16 +80,22 @@ export function exitCodeOfDifference(d: RunDifference): number {
   return exitCodeOf({ totals: Object.fromEntries(verdicts.map((v) => [v, bad.filter((x) => x === v).length])) as Results['totals'] })
 }
 
-const byId = ({ cases }: Results) => new Map(cases.map((c) => [c.id, c]))
+type Cases = ReadonlyMap<string, CaseResult>
 
-function changeOf(was: CaseResult, is: CaseResult): CaseChange {
+/** `MODE[@RELEASE]` of a run that has no other. */
+function onlySide({ cases }: Results): string | undefined {
+  const [name, ...more] = new Set(cases.map((c) => c.id.slice(0, c.id.indexOf('/'))))
+  return more.length > 0 ? undefined : name
+}
+
+function changeOf(was: CaseResult, is: CaseResult, otherPath: boolean): CaseChange {
   const reason = is.verdict === 'pass' ? (was.verdict === 'pass' ? undefined : was.reason) : is.reason
   return {
     id: is.id,
     before: was.verdict,
     after: is.verdict,
     ...(reason ? { reason } : {}),
-    hops: hopChanges(was, is),
+    hops: hopChanges(was, is).filter((h) => !otherPath || (h.before !== undefined && h.after !== undefined)),
     reproduce: is.reproduce,
   }
 }

@@ -3,8 +3,9 @@ import type { RunDifference } from './runs.ts'
 
 /** What changed from one run to another, in words. */
 export function runDifferenceText(d: RunDifference): string {
+  const [one, other] = (d.sides ?? []).map((side) => ` (${side})`)
   const lines = [
-    `${d.before} → ${d.after}: ${d.changed.length} cases changed, ${d.same} are the same, ${d.added.length} new, ${d.gone.length} gone`,
+    `${d.before}${one ?? ''} → ${d.after}${other ?? ''}: ${d.changed.length} cases changed, ${d.same} are the same, ${d.added.length} new, ${d.gone.length} gone`,
   ]
   for (const c of d.changed) {
     lines.push('', `${c.id}: ${c.before === c.after ? `${c.after} as before, but other hops` : `${c.before} → ${c.after}`}`)

@@ -35,6 +35,17 @@ export function fieldsOf(o: Other): Record<string, string> {
       return { level: o.level, target: o.target, message: o.message, ...o.fields }
     case 'served':
       return { protocol: o.protocol, 'peer, as the server’s socket has it': o.peer, local: o.local, body: o.body }
+    case 'load-end':
+      return { load: o.load, requests: `${o.sent}`, took: milliseconds(o) }
+    case 'load-answer':
+      return {
+        load: o.load,
+        number: `${o.seq}`,
+        token: o.token,
+        ...(o.connection === undefined ? {} : { connection: `${o.connection}` }),
+        outcome: o.ok ? 'answered' : (o.error ?? 'not answered'),
+        after: milliseconds(o),
+      }
     case 'policy-rule':
     case 'route':
     case 'set-member':
@@ -57,4 +68,5 @@ function plain(o: Other): Record<string, string> {
   )
 }
 
+const milliseconds = (o: { startedAt: number; endedAt: number }) => `${(o.endedAt - o.startedAt).toFixed(1)} ms`
 const hex = (n: number) => `0x${n.toString(16)}`

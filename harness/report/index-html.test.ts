@@ -209,6 +209,17 @@ test('what was not run is told with its reason, and where the time went', async 
   expect(text).toContain('a node probes only its own pods')
   expect(text).toMatch(/requests1\.20 s/)
   expect(text).toContain('6.1.0')
+  const widths = await page.locator('.stages i').evaluateAll((bars) => bars.map((bar) => bar.getBoundingClientRect().width))
+  expect(Math.max(...widths)).toBeGreaterThan(200)
+})
+
+test('the legend shows a catch as the table does', async () => {
+  await go('#page=faults')
+  const colours = await page
+    .locator('.cell .mark.fail, .caught .mark.fail')
+    .evaluateAll((marks) => marks.map((m) => getComputedStyle(m).color))
+  expect(colours.length).toBeGreaterThan(1)
+  expect(new Set(colours).size).toBe(1)
 })
 
 test('dark and light follow the system until the reader chooses', async () => {

@@ -34,6 +34,8 @@ export interface BatchOptions {
   readonly directory: string
   /** Whether state is dumped again at the end, for whoever reads the bundle: no verdict rests on that. @default true */
   readonly dumpsAfter?: boolean
+  /** Cases in flight at once, at most; never two that share a pod. @default 1 */
+  readonly concurrency?: number
   readonly onPhase?: (name: string, milliseconds: number) => void
 }
 
@@ -85,6 +87,7 @@ export class Batch {
       writer: this.#writer,
       participants,
       nodes: topology.proxies.map((p) => p.node),
+      concurrency: this.#o.concurrency ?? 1,
     })
     this.#phase('evidence streams opened')
   }
@@ -129,10 +132,11 @@ export class Batch {
     this.#phase(phase.title)
   }
 
-  async step({ role, case: c }: Step): Promise<void> {
+  /** Several that are asked for at once are made as `concurrency` says. @returns whether it was made: `signal` ends the wait for its turn */
+  async step({ role, case: c }: Step, signal?: AbortSignal): Promise<boolean> {
     const expectation = this.#expectations.find((e) => e.case.id === c.id)
     if (!expectation) throw new Error(`case ${c.id} is not part of this batch`)
-    await this.#driver!.step(role, expectation)
+    return this.#driver!.step(role, expectation, signal)
   }
 
   /** Takes the last snapshot and closes the streams. The bundle is whole when this returns. */

@@ -16,6 +16,8 @@ export interface RunContext {
   /** A topology that is not the default, as the command was given it. */
   readonly topologyGiven?: string | undefined
   readonly environment: Environment
+  /** Cases in flight at once, at most. */
+  readonly concurrency: number
   readonly batches: readonly {
     readonly mode: string
     readonly release: string

@@ -13,6 +13,7 @@ import { Certificates } from '../traffic/certificates.ts'
 import { allowOnly, denyAll, strictIn } from '../traffic/policies.ts'
 import { type Asked, askedFor, askedOf, HBONE_PORT, portOf } from './asked.ts'
 import type { BundleWriter } from './bundle-write.ts'
+import { Claims, claimOf, shared } from './claims.ts'
 import { appPorts, restsOnListener, tcpPorts } from './decisive.ts'
 import { isKnown, policyName, strictPolicy, workloadName } from './known.ts'
 import type { Phase, Step } from './phases.ts'
@@ -27,6 +28,8 @@ export interface DriverOptions {
   readonly participants: readonly Participant[]
   /** Nodes whose ztunnel has to know a policy before it counts. */
   readonly nodes: readonly string[]
+  /** Cases in flight at once, at most. */
+  readonly concurrency: number
 }
 
 /** A request's whole time, milliseconds: longer than ztunnel's connect time-out of 10 s would only hide it. */
@@ -39,18 +42,31 @@ const POLICY_TIMEOUT = 5000
 
 type Role = Attempt['role']
 
-/** Makes the requests of cases, one after the other, so that never two are in flight on one pooled connection. */
+/** A marker that has come out of all streams, and when. */
+interface Mark {
+  readonly id: string
+  readonly at: number
+}
+
+/**
+ * Makes the requests of cases. Those that are asked for at once run at once only where they share no pod: so never two are in flight on one pooled
+ * connection, and what belongs to a request between its markers is told from the others' by its pods.
+ */
 export class Driver {
   readonly #o: DriverOptions
   readonly #run = randomBytes(3).toString('hex')
+  readonly #turns: Claims
+  readonly #mark: () => Promise<Mark>
   #marks = 0
-  #last = { id: '', at: 0 }
+  #last: Mark = { id: '', at: 0 }
   #policies: readonly KubernetesObject[] = []
   readonly #certificates: Certificates
 
   constructor(options: DriverOptions) {
     this.#o = options
+    this.#turns = new Claims(options.concurrency)
     this.#certificates = new Certificates(() => meshCa(options.cluster))
+    this.#mark = shared(() => this.#newMark())
   }
 
   /** Brings the cluster into the state that a phase asks for; on return every ztunnel knows it. */
@@ -65,8 +81,16 @@ export class Driver {
     await this.#apply([])
   }
 
-  /** Makes one request of a case, and what belongs to it, between markers. */
-  async step(role: Step['role'], e: Expectation): Promise<void> {
+  /**
+   * Makes one request of a case, and what belongs to it, between markers, once no other that is in flight uses its pods.
+   * @returns whether it was made: `signal` ends the wait for its turn
+   */
+  async step(role: Step['role'], e: Expectation, signal?: AbortSignal): Promise<boolean> {
+    const make = () => this.#step(role, e).then(() => true)
+    return (await this.#turns.with(claimOf(e), make, signal)) ?? false
+  }
+
+  async #step(role: Step['role'], e: Expectation): Promise<void> {
     if (e.case.traffic === 'mesh-to-impostor') await this.#disguise(e, role === 'main')
     if (role === 'main') return this.#main(e)
     const negative = () => this.#attempt(e, 'negative', e.client, e.server)
@@ -111,9 +135,9 @@ export class Driver {
       answered.every((r) => told.some((t) => t.kind === 'served' && t.body.includes(r.token)))
     const path = role === 'main' ? settled(e, main.result) : () => true
     await this.#o.tail.until((told) => servers(told) && path(told), from, SETTLE_TIMEOUT)
-    await this.#mark()
-    const window = { from: before.at, to: this.#last.at }
-    const markers = { before: before.id, after: this.#last.id }
+    const after = await this.#mark()
+    const window = { from: before.at, to: after.at }
+    const markers = { before: before.id, after: after.id }
     const common = { case: e.case.id, window, markers }
     const without = role === 'negative' ? { without: e.decisive } : {}
     this.#o.writer.attempt({ ...common, ...main, ...without, role, client: where(client), server: where(server) })
@@ -155,12 +179,13 @@ export class Driver {
   }
 
   /** A marker through every stream of every node: the fence between two attempts. */
-  async #mark(): Promise<void> {
+  async #newMark(): Promise<Mark> {
     const id = `${this.#run}${`${++this.#marks}`.padStart(6, '0')}`
     const started = Date.now() * 1000
     // A stream that does not show it makes the case inconclusive; the judge will see that for itself.
     await Promise.all([...this.#o.sessions.values()].map((s) => s.mark(id).catch(() => {})))
     this.#last = { id, at: Math.max(started, Date.now() * 1000) }
+    return this.#last
   }
 
   #policiesOf(kind: Phase['policies'], expectations: readonly Expectation[]): KubernetesObject[] {

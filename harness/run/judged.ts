@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { type Results, resultsSchema, type Stage } from '../../reports/results.ts'
 import { disruptionsIn } from '../disruption/bundle.ts'
@@ -72,18 +72,26 @@ function cellsOf({ bundle, manifest, verdicts }: Judgement, folder: string): Jud
 
 function bundlesIn(directory: string): string[] {
   if (existsSync(join(directory, 'bundle.json'))) return [directory]
-  const parent = join(directory, 'bundle')
-  const found = existsSync(parent)
-    ? readdirSync(parent)
-        .map((name) => join(parent, name))
-        .filter((path) => statSync(path).isDirectory())
-        .sort()
-    : []
-  if (found.length > 0) return found
-  throw new EvidenceError(
-    directory,
-    '',
-    existsSync(directory) ? 'there is no bundle in it' : 'there is no such folder',
-    'Give the folder of a run, or of a bundle',
-  )
+  // Where nothing can be seen, nobody can tell that it is not there.
+  if (foldersIn(directory).includes('bundle')) {
+    const found = foldersIn(join(directory, 'bundle')).map((name) => join(directory, 'bundle', name))
+    if (found.length > 0) return found
+  }
+  throw new EvidenceError(directory, '', 'there is no bundle in it', 'Give the folder of a run, or of a bundle')
+}
+
+/** Names of the folders in one, sorted. @throws EvidenceError when it cannot be read */
+function foldersIn(directory: string): string[] {
+  try {
+    const entries = readdirSync(directory, { withFileTypes: true })
+    return entries
+      .filter((e) => e.isDirectory())
+      .map((e) => e.name)
+      .sort()
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    const problem = code === 'ENOTDIR' ? 'it is no folder' : code === 'ENOENT' ? 'there is no such folder' : `it cannot be read (${code})`
+    const fix = code === 'EACCES' ? 'Let yourself read it, or do this as its owner' : 'Give the folder of a run, or of a bundle'
+    throw new EvidenceError(directory, '', problem, fix)
+  }
 }

@@ -23,8 +23,8 @@ test('a folder that holds something is refused with the fix', () => {
 })
 
 test('where no folder can be made, the reason comes at once', () => {
-  expect(() => makeOutFolder('/proc/nope/x')).toThrow('/proc/nope/x cannot be made')
+  expect(() => makeOutFolder('/proc/nope/x')).toThrow('/proc/nope/x cannot be used')
   writeFileSync(join(base, 'file'), '')
   expect(() => makeOutFolder(join(base, 'file'))).toThrow('it is a file')
-  expect(() => makeOutFolder(join(base, 'file', 'x'))).toThrow(/cannot be made: ENOTDIR/)
+  expect(() => makeOutFolder(join(base, 'file', 'x'))).toThrow(/cannot be used: ENOTDIR/)
 })

@@ -36,6 +36,8 @@ export interface RunOptions {
   readonly disruptions: readonly Disruption[]
   /** Cells that are not run, which the results tell of. @default none */
   readonly notRun?: readonly NotRun[]
+  /** Cases in flight at once, at most. */
+  readonly concurrency: number
   /** A cluster that is up, to run on instead of a new one; all cases are of its mode and release. `fresh`: nothing has used it yet. */
   readonly standing?: Standing | undefined
   readonly fresh?: boolean
@@ -91,6 +93,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
       topology: await resolveTopology(handle, o.topology, o.values),
       topologyGiven: o.topologyGiven,
       environment: await host,
+      concurrency: o.concurrency,
       batches: [
         {
           mode,

@@ -12,6 +12,7 @@ test('a stage is told whole, and kept without its parts, so that the times add u
   expect(told).toEqual(['requests', 'suites', 'judged'])
   const [requests, suites, judged] = stages.done
   expect(requests).toEqual({ name: 'requests', ms: 15 })
+  expect(suites!.name).toBe('suites: the rest')
   expect(suites!.ms).toBeGreaterThanOrEqual(5)
   expect(suites!.ms + 15).toBeLessThanOrEqual(Math.ceil(performance.now() - started) + 1)
   expect(judged!.name).toBe('judged')

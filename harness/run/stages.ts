@@ -13,7 +13,7 @@ export class Stages {
     this.#tell = tell
     this.end = stopwatch((name, ms) => {
       // Parts of it stand there already: only the rest is its own.
-      this.#done.push({ name, ms: Math.max(0, Math.round(ms - this.#told)) })
+      this.#done.push({ name: this.#told > 0 ? `${name}: the rest` : name, ms: Math.max(0, Math.round(ms - this.#told)) })
       this.#told = 0
       tell(name, ms)
     })

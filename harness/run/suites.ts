@@ -31,6 +31,8 @@ export async function runSuite(
       maxWorkers: 1,
       isolate: false,
       fileParallelism: false,
+      // The driver says how many are in flight: it must see all that wait, to find those that share nothing.
+      maxConcurrency: context.concurrency === 1 ? 1 : Number.MAX_SAFE_INTEGER,
       // Against hanging: what is waited for has time-outs of its own, or is as slow as the machine is.
       testTimeout: 120_000,
       hookTimeout: 300_000,

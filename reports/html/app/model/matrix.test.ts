@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { ReportCase } from '../../report.ts'
 import { axesOf, matching, sectionsOf } from './matrix.ts'
+import { caseWords } from './words.ts'
 
 const make = (id: string, more: Partial<ReportCase> = {}): ReportCase => ({
   key: id,
@@ -26,6 +27,18 @@ const cases = [
   make('inpod@1.21/probe/same-node/pod-ip/http'),
 ]
 
+test('a case is told by what is special about it, each thing once', () => {
+  const words = (id: string, axes: Record<string, string>) => caseWords({ id, axes: { traffic: 'direct', protocol: 'tcp', ...axes } })
+  expect(words('inpod/direct/other-node/pod-ip/tcp/mesh-15006', { connection: 'pooled' })).toBe(
+    'direct to the proxy’s ports, TCP, port 15006, from a pod of the mesh, on an open tunnel',
+  )
+  expect(words('inpod/x/other-node/pod-ip/tcp/bulk', { exchange: 'bulk', connection: 'pooled' })).toMatch(
+    /, TCP, 8 MiB both ways, on an open tunnel$/,
+  )
+  expect(words('inpod/x/other-node/pod-ip/tcp/pooled', { connection: 'pooled' })).toMatch(/, TCP, on an open tunnel$/)
+  expect(words('inpod/x/other-node/pod-ip/tcp', { policy: 'strict', exchange: 'echo', connection: 'new' })).toMatch(/, TCP, policy strict$/)
+})
+
 test('cells stand in a grid of where by what; variants and other kinds beside it; each mode and release apart', () => {
   const [today, old] = sectionsOf(cases)
   expect(old!.name).toBe('inpod@1.21')
@@ -35,7 +48,7 @@ test('cells stand in a grid of where by what; variants and other kinds beside it
     ['same node · pod IP', 'http', 'tcp'],
     ['other node · pod IP', undefined, 'tcp'],
   ])
-  expect(mesh!.others.map((o) => [o.name, o.where])).toEqual([['pooled', 'other node · pod IP · HTTP/1.1']])
+  expect(mesh!.others.map((o) => [o.name, o.where])).toEqual([['on an open tunnel', 'other node · pod IP · HTTP/1.1']])
   expect(disruption!.others.map((o) => o.name)).toEqual(['ztunnel restart'])
 })
 

@@ -1,6 +1,6 @@
 import type { Report, ReportCase } from '../../report.ts'
 import type { Route } from './route.ts'
-import { caseWords, valueWords } from './words.ts'
+import { caseWords, valueWords, variantWords } from './words.ts'
 
 /** A part of the matrix: the cases of one mode and kind of traffic. */
 export interface Group {
@@ -42,7 +42,7 @@ function groupOf(name: string, cases: readonly ReportCase[]): Group {
       const rest = variant.length > 0 ? variant : c.id.split('/').slice(2)
       others.push({
         case: c,
-        name: rest.map(valueWords).join(', '),
+        name: rest.map(variantWords).join(', '),
         where: variant.length > 0 ? [placement, address, protocol].map(valueWords).join(' · ') : '',
       })
       continue

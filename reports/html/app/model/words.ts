@@ -29,6 +29,30 @@ const values: Readonly<Record<string, string>> = {
   dns: 'DNS',
 }
 
+/** What is special about a case: the last name of its id. */
+const variants: Readonly<Record<string, string>> = {
+  pooled: 'on an open tunnel',
+  allowed: 'a policy allows it',
+  denied: 'a policy forbids it',
+  strict: 'under strict mutual TLS',
+  revoked: 'a policy comes too late',
+  'mesh-name': 'name of the mesh',
+  'mesh-name-tcp': 'name of the mesh, over TCP',
+  'other-name': 'name of no service',
+  uncaptured: 'pod that opted out',
+  'foreign-ca': 'certificate of another CA',
+  'foreign-trust-domain': 'another trust domain',
+  disallowed: 'somebody who may not',
+  'other-authority': 'asks for another pod',
+}
+
+/** A variant of a case, as a reader would write it; `plain-15001`: who calls which port. */
+export function variantWords(name: string): string {
+  const [, caller, port] = /^(plain|mesh)-(\d+)$/.exec(name) ?? []
+  if (port) return `port ${port}, from ${caller === 'mesh' ? 'a pod of the mesh' : 'a plain pod'}`
+  return variants[name] ?? valueWords(name)
+}
+
 /** A value of an axis, as a reader would write it. */
 export const valueWords = (value: string): string => values[value] ?? value.replaceAll('-', ' ')
 
@@ -107,16 +131,15 @@ export const namespaceName = (netns: string): string => (netns === 'node' ? '' :
 /** A case in a few words: what is asked, of whom, from where. */
 export function caseWords(c: Pick<ReportCase, 'id' | 'axes'>): string {
   const { traffic, placement, address, protocol, policy, connection, exchange } = c.axes
-  const variant = c.id.split('/').slice(5).join(' ')
+  const variant = c.id.split('/').slice(5).map(variantWords).join(', ')
   if (!traffic) return c.id.split('/').slice(1).map(valueWords).join(', ')
   const plain = [traffic, placement, address, protocol].filter((x) => x !== undefined).map(valueWords)
-  const more = [
-    policy && policy !== 'none' ? `policy ${policy}` : '',
-    connection === 'pooled' ? 'on a tunnel that was open' : '',
+  const special = [
+    variant || (policy && policy !== 'none' ? `policy ${policy}` : ''),
     exchange && exchange !== 'echo' ? valueWords(exchange) : '',
+    connection === 'pooled' ? variantWords('pooled') : '',
   ]
-  const said = more.filter(Boolean)
-  return [...plain, ...(said.length > 0 ? said : variant ? [valueWords(variant)] : [])].join(', ')
+  return [...new Set([...plain, ...special])].filter(Boolean).join(', ')
 }
 
 /** A time span, microseconds, short. */

@@ -25,6 +25,10 @@ const names: Readonly<Record<string, string>> = {
   'policy-rule': 'Policy rule',
   marker: 'Marker',
   loss: 'Losses',
+  'load-end': 'The load, whole',
+  'load-answer': 'A request of the load',
+  event: 'What was done, and what the API told',
+  sighting: 'A token that was readable',
 }
 
 /** One observation, whole: what it is, where and when it was made, what it says, and where it stands in the bundle. */
@@ -35,7 +39,7 @@ export function EvidenceView(props: Props) {
       <header>
         <b>{names[evidence.kind] ?? evidence.kind}</b>
         <span class="soft">
-          {evidence.at}
+          {evidence.at === '/' ? '' : evidence.at}
           {evidence.t === undefined ? '' : ` · ${evidence.t >= zero ? '+' : ''}${spanWords(evidence.t - zero)}`}
         </span>
       </header>

@@ -23,8 +23,9 @@ export function FaultsPage({ report, route, link, go }: Shared) {
         <p class="figures">
           By what the traffic did: each makes a request fail. <b>{matrix.faults.filter(asExpected).length}</b> at the very hop that was
           written down before the run; <b>{matrix.faults.filter((f) => f.audit).length}</b> are seen by comparing kernel state too.
-          {equivalent > 0 && ` ${equivalent} more cannot be told from none by any traffic, and are declared so.`} Mode {matrix.mode},
-          release {matrix.release}.
+          {equivalent > 0 &&
+            ` ${equivalent} more cannot be told from none by any traffic, and ${equivalent === 1 ? 'is' : 'are'} declared so.`}{' '}
+          Mode {matrix.mode}, release {matrix.release}.
         </p>
       </section>
       <div class="scroll">
@@ -59,8 +60,12 @@ export function FaultsPage({ report, route, link, go }: Shared) {
       </div>
       {faults.length === 0 && <p class="empty">No fault fits this search.</p>}
       <p class="legend soft">
-        A row is something broken on purpose. <Mark verdict="fail" /> the request failed and so caught it,{' '}
-        <span class="foretold-sign">◎</span> as foretold, <Mark verdict="pass" /> the request passed all the same, · not run with it.
+        A row is something broken on purpose.{' '}
+        <span class="caught">
+          <Mark verdict="fail" />
+        </span>{' '}
+        the request failed and so caught it, <span class="foretold-sign">◎</span> as foretold, <Mark verdict="pass" /> the request passed
+        all the same, · not run with it.
       </p>
     </div>
   )
@@ -152,3 +157,4 @@ const hopName = (hop: string) =>
     .slice(hop.indexOf('/') + 1)
     .replaceAll('-', ' ')
     .replace(/ s /, '’s ')
+    .replaceAll(/\b(hbone|dns|ca|ip)\b/g, (name) => name.toUpperCase())
