@@ -44,7 +44,7 @@ test('the only one needs no name; of several one must be named', () => {
   const a = standing('a', 'eh-00000002')
   expect(listStanding()).toEqual([a, b])
   expect(findStanding('b')).toEqual(b)
-  expect(() => findStanding(undefined)).toThrow('several clusters are up; fix: name one of: a, b')
+  expect(() => findStanding(undefined)).toThrow('several clusters are up; fix: say which: --cluster a, or --cluster b')
   expect(() => findStanding('c')).toThrow('no cluster c is up; fix: use one of: a, b')
 })
 

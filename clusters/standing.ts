@@ -72,13 +72,18 @@ export class StandingError extends Error {
   override name = 'StandingError'
 }
 
-/** The cluster of this name; without one, the only one that is up. @throws StandingError */
-export function findStanding(name: string | undefined): Standing {
+/**
+ * The cluster of this name; without one, the only one that is up.
+ * @param named how the command is told a name
+ * @throws StandingError
+ */
+export function findStanding(name: string | undefined, named = '--cluster'): Standing {
   const all = listStanding()
   const names = all.map((s) => s.name).join(', ')
   if (all.length === 0) throw new StandingError('no cluster is up; fix: everyhop up')
   const found = name === undefined ? all : all.filter((s) => s.name === name)
   if (found.length === 0) throw new StandingError(`no cluster ${name} is up; fix: use one of: ${names}`)
-  if (found.length > 1) throw new StandingError(`several clusters are up; fix: name one of: ${names}`)
+  if (found.length > 1)
+    throw new StandingError(`several clusters are up; fix: say which: ${found.map((s) => `${named} ${s.name}`).join(', or ')}`)
   return found[0]!
 }

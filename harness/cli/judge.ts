@@ -7,7 +7,7 @@ import { judgeRun } from '../run/judged.ts'
 import { makeFolder, OutFolderError } from '../run/out-folder.ts'
 import { brokenClaims, writeIndexHtml, writeReports } from '../run/reports.ts'
 import { usage } from './run.ts'
-import { caseText, summaryText } from './view.ts'
+import { caseText, paintOf, summaryText } from './view.ts'
 
 export interface JudgeArguments {
   readonly json: boolean
@@ -26,7 +26,7 @@ export async function judge(directory: string, { json, out }: JudgeArguments): P
       writeReports(results, judgements, folder)
       writeIndexHtml(results, judgements, folder, await template())
     }
-    const paint = { colour: process.stdout.isTTY === true }
+    const paint = paintOf(process.stdout)
     if (json) process.stdout.write(`${JSON.stringify(results, null, 1)}\n`)
     else process.stdout.write(`${[...results.cases.map((c) => caseText(c, paint)), summaryText(results, paint)].join('\n')}\n`)
     for (const claim of broken) process.stderr.write(`everyhop: ${join(directory, 'conformance.yaml')}: ${claim}\n`)

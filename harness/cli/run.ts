@@ -18,7 +18,7 @@ import { ProgressView } from './progress.ts'
 import { mayMakeNamespaces } from './root.ts'
 import { standingText } from './standing-text.ts'
 import { valuesOf } from './values.ts'
-import { caseText, summaryText } from './view.ts'
+import { caseText, paintOf, summaryText } from './view.ts'
 
 /** Why a run without options makes no disruptions, and how to have them. */
 const notAsked = 'changing the mesh under load is asked for by --disruptions'
@@ -157,7 +157,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
     // On a cluster that was there before, the rest of the time is not that of a run.
     if (!standing) rememberCosts(cases, performance.now() - started, costs)
   }
-  const paint = { colour: process.stdout.isTTY === true }
+  const paint = paintOf(process.stdout)
   if (results && args.json) process.stdout.write(`${JSON.stringify(results, null, 1)}\n`)
   else if (results)
     process.stdout.write(`\n${[...results.cases.map((c) => caseText(c, paint)), '', summaryText(results, paint)].join('\n')}\n`)

@@ -78,7 +78,7 @@ export async function up(args: UpArguments): Promise<number> {
 export async function down(name: string | undefined, { all }: { all: boolean }): Promise<number> {
   let standing: readonly Standing[] = listStanding()
   try {
-    if (name !== undefined || (!all && standing.length > 0)) standing = [findStanding(name)]
+    if (name !== undefined || (!all && standing.length > 0)) standing = [findStanding(name, 'down')]
   } catch (error) {
     if (!(error instanceof StandingError)) throw error
     return usage(error.message)

@@ -35,6 +35,16 @@ test('a passed case shows each hop of each leg', () => {
   expect(caseText(clean, plain)).toBe('✓ inpod/x  1 of 1 hops proven, 3 ms\n    app → ztunnel  clear   ✓ runs over lo')
 })
 
+test('on a terminal its hops go on in the next line, below the first', () => {
+  const hops = ['one is long enough', 'two', 'three is longer', 'four'].map((title, i) => ({ ...hop, id: `x/${i}`, title }))
+  const text = caseText({ ...clean, legs: [{ ...clean.legs[0]!, hops }] }, { colour: false, width: 62 })
+  expect(text.split('\n').slice(1)).toEqual([
+    '    app → ztunnel  clear   ✓ one is long enough  ✓ two',
+    '                           ✓ three is longer  ✓ four',
+  ])
+  for (const line of text.split('\n')) expect(line.length).toBeLessThanOrEqual(62)
+})
+
 test('a failed case names the hop, what was expected, what was seen, the evidence, and how to run it again', () => {
   const text = caseText(broken, plain)
   for (const part of [

@@ -5,7 +5,13 @@ import type { CaseResult, Results } from '../../reports/results.ts'
 /** How results read on a terminal: pure text, coloured only if asked. */
 export interface Paint {
   readonly colour: boolean
+  /** Columns; longer lists of hops go on in the next line. @default no end */
+  readonly width?: number
 }
+
+/** How to paint on standard output: on a terminal in colour and in its width. */
+export const paintOf = (out: NodeJS.WriteStream): Paint =>
+  out.isTTY ? { colour: true, width: Math.max(60, out.columns || 80) } : { colour: false }
 
 const MARKS = { pass: '✓', fail: '✗', unsupported: '–', inconclusive: '?', error: '!' } as const
 const COLOURS = { pass: 'green', fail: 'red', unsupported: 'gray', inconclusive: 'yellow', error: 'magenta' } as const
@@ -19,12 +25,32 @@ export function caseText(c: CaseResult, p: Paint): string {
   const proven = hops.filter((h) => h.verdict === 'pass').length
   const head = `${paint(COLOURS[c.verdict], MARKS[c.verdict], p)} ${c.id}  ${paint('dim', `${hops.length > 0 ? `${proven} of ${hops.length} hops proven` : `${c.checks.filter((h) => h.verdict === 'pass').length} of ${c.checks.length} checks hold`}, ${c.durationMs} ms`, p)}`
   const width = Math.max(0, ...c.legs.map((l) => l.title.length))
-  const legs = c.legs.map(
-    (l) =>
-      `    ${l.title.padEnd(width)}  ${l.row.padEnd(6)}  ${l.hops.map((h) => `${paint(COLOURS[h.verdict], MARKS[h.verdict], p)} ${paint('dim', h.title, p)}`).join('  ')}`,
-  )
+  const legs = c.legs.map((l) => {
+    const start = `    ${l.title.padEnd(width)}  ${l.row.padEnd(6)}  `
+    const rows = rowsOf(l.hops, (p.width ?? Number.POSITIVE_INFINITY) - start.length)
+    const painted = rows.map((hops) =>
+      hops.map((h) => `${paint(COLOURS[h.verdict], MARKS[h.verdict], p)} ${paint('dim', h.title, p)}`).join('  '),
+    )
+    return start + painted.join(`\n${' '.repeat(start.length)}`)
+  })
   const checks = c.checks.filter((h) => h.verdict !== 'pass').map((h) => `    ${paint(COLOURS[h.verdict], MARKS[h.verdict], p)} ${h.title}`)
   return [head, ...legs, ...checks, ...(c.verdict === 'pass' ? [] : trouble(c, p))].join('\n')
+}
+
+/** Hops in rows that are as wide as there is room, mark and title each. */
+function rowsOf(hops: CaseResult['checks'], room: number): CaseResult['checks'][] {
+  const rows: CaseResult['checks'][] = [[]]
+  let taken = 0
+  for (const hop of hops) {
+    const own = hop.title.length + 4
+    if (taken > 0 && taken + own > room + 2) {
+      rows.push([])
+      taken = 0
+    }
+    rows.at(-1)!.push(hop)
+    taken += own
+  }
+  return rows
 }
 
 const trouble = (c: CaseResult, p: Paint) =>
