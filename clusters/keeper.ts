@@ -3,6 +3,7 @@ import { createCluster } from './create.ts'
 import { ownIdentity } from './identity.ts'
 import { deployApps, installMesh } from './install.ts'
 import { listStanding, writeStanding } from './standing.ts'
+import { untilAborted } from './until-aborted.ts'
 import type { FromKeeper, KeeperOptions } from './up.ts'
 
 // The process that holds a cluster which is up. Until it stands, the end of its channel is the end of it; then SIGTERM is.
@@ -50,9 +51,9 @@ try {
     onProgress: (line) => say({ say: 'progress', line }),
   })
   stage(`installing the mesh (mode ${mode}, release ${release})`)
-  await installMesh(cluster, { ...values, mode, release })
+  await untilAborted(installMesh(cluster, { ...values, mode, release }), signal)
   stage(`starting ${topology.pods.length} pods`)
-  await deployApps(cluster, topology)
+  await untilAborted(deployApps(cluster, topology), signal)
   signal.throwIfAborted()
   if (listStanding().some((s) => s.name === name)) throw new Error(`another cluster ${name} came up meanwhile; fix: use another --name`)
   const standing = {

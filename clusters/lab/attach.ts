@@ -12,6 +12,8 @@ export function attachNode({ name, address, initPid }: LabHandle['nodes'][number
     const network = netns === undefined ? '-n' : `--net=${pathInRoot(`/proc/${initPid}/root`, netns)}`
     return spawn('nsenter', ['-t', String(initPid), '-m', '-p', '-u', '-i', network, '--', ...argv], {
       env: { ...ownedEnvironment({ id: owner }), ...env },
+      // Ctrl-C on the terminal is for the run, which ends its programs in order; they end with their standard input too.
+      detached: true,
       stdio: ['pipe', 'pipe', 'pipe'],
     })
   }

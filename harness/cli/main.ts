@@ -87,9 +87,10 @@ program
   .option('--keep', 'leave the cluster of the run up, to look into it', false)
   .option('--cluster <name>', 'run on a cluster that is up (everyhop up), with its mode, release and topology')
   .option('--json', 'print results.json instead of text', false)
-  .action(async (options) => {
+  .action(async (options, command: Command) => {
     const { runVerb } = await import('./run.ts')
-    exitCode = await runVerb(options)
+    const chosen = (['mode', 'release', 'topology'] as const).filter((name) => command.getOptionValueSource(name) === 'cli')
+    exitCode = await runVerb({ ...options, chosen })
   })
 
 program

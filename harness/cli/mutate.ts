@@ -11,6 +11,7 @@ import { mutate } from '../mutate/mutate.ts'
 import { faultsHtml } from '../report/faults-html.ts'
 import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
 import { newRunName } from '../run/run.ts'
+import { writeAtomically } from '../run/write-atomically.ts'
 import { ProgressView } from './progress.ts'
 import { mayMakeNamespaces } from './root.ts'
 import { usage } from './run.ts'
@@ -55,46 +56,57 @@ export async function mutateVerb(args: MutateArguments): Promise<number> {
   }
   const progress = new ProgressView(process.stderr)
   const ending = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort(new Error('interrupted')))
+  const interrupt = () => {
+    progress.say('interrupted: taking everything down, the bundles and faults that are done stay')
+    ending.abort(new Error('interrupted'))
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt)
   const app = template()
   // Told where it is needed; until then it is no crash.
   app.catch(() => {})
-  const pages: string[] = []
   const all: FaultResults[] = []
+  let code = 0
   try {
     for (const { release, faults } of catalogues) {
       const folder = catalogues.length === 1 ? out : join(out, release)
       mkdirSync(folder, { recursive: true })
-      const caught = await mutate(
-        { ...args, release, topology, faults, out: folder },
-        (f) => progress.say(`${f.fault}: ${f.outcome}${f.traffic ? ` at ${f.traffic.hop}` : ''} (${(f.durationMs / 1000).toFixed(1)} s)`),
-        (what) => progress.doing(what),
-        ending.signal,
-      )
-      const results = faultsSchema.parse({ schema: 1, mode: args.mode, release, provider: args.provider, faults: caught })
-      writeFileSync(join(folder, 'faults.json'), `${JSON.stringify(results, null, 1)}\n`)
-      all.push(results)
-      const page = join(folder, 'index.html')
-      writeFileSync(page, faultsHtml(folder, await app))
-      pages.push(page)
+      const done: FaultResult[] = []
+      const results = () => faultsSchema.parse({ schema: 1, mode: args.mode, release, provider: args.provider, faults: done })
+      const onFault = (f: FaultResult) => {
+        done.push(f)
+        // After each: a run that is killed keeps those before.
+        writeAtomically(join(folder, 'faults.json'), `${JSON.stringify(results(), null, 1)}\n`)
+        progress.say(`${f.fault}: ${f.outcome}${f.traffic ? ` at ${f.traffic.hop}` : ''} (${(f.durationMs / 1000).toFixed(1)} s)`)
+      }
+      try {
+        await mutate({ ...args, release, topology, faults, out: folder }, onFault, (what) => progress.doing(what), ending.signal)
+      } finally {
+        if (done.length > 0) {
+          all.push(results())
+          writeFileSync(join(folder, 'index.html'), faultsHtml(folder, await app))
+        }
+      }
     }
-    progress.end()
-    const [first] = all
-    if (args.json) process.stdout.write(`${JSON.stringify(all.length === 1 ? first!.faults : all, null, 1)}\n`)
-    else {
-      const colour = process.stdout.isTTY === true
-      const tables = all.map((r) => [...(all.length === 1 ? [] : [`release ${r.release}:`]), tableText(r.faults, { colour })].join('\n'))
-      process.stdout.write(`${tables.join('\n\n')}\n`)
-    }
-    return all.some((r) => r.faults.some(gotThrough)) ? 1 : 0
+    if (all.some((r) => r.faults.some(gotThrough))) code = 1
   } catch (error) {
+    code = 3
     progress.end()
     process.stderr.write(`everyhop: ${(error as Error).message}\n`)
-    return 3
-  } finally {
-    process.stderr.write(`the bundles are in ${out}\n`)
-    for (const page of pages) process.stderr.write(`look at them: ${pathToFileURL(page)}\n`)
   }
+  progress.end()
+  const [first] = all
+  if (args.json) process.stdout.write(`${JSON.stringify(all.length === 1 ? first!.faults : all, null, 1)}\n`)
+  else if (first) {
+    const colour = process.stdout.isTTY === true
+    const tables = all.map((r) => [...(all.length === 1 ? [] : [`release ${r.release}:`]), tableText(r.faults, { colour })].join('\n'))
+    process.stdout.write(`${tables.join('\n\n')}\n`)
+  }
+  process.stderr.write(`the bundles are in ${out}\n`)
+  for (const { release } of all) {
+    const page = join(catalogues.length === 1 ? out : join(out, release), 'index.html')
+    process.stderr.write(`look at them: ${pathToFileURL(page)}\n`)
+  }
+  return code
 }
 
 /** The kill matrix: fault, what caught it by traffic, whether that is the hop that was expected, and whether the state audit saw it too. */

@@ -47,6 +47,8 @@ export interface RunArguments {
   readonly keep: boolean
   /** Run on this one, which is up. */
   readonly cluster?: string
+  /** Of mode, release and topology those that the command was given. */
+  readonly chosen: readonly ('mode' | 'release' | 'topology')[]
 }
 
 /** `everyhop run`. @returns the exit code */
@@ -71,6 +73,11 @@ export async function runVerb(args: RunArguments): Promise<number> {
     return usage(error.message)
   }
   if (standing && args.values) return usage('--cluster stands with values of its own; fix: everyhop up --values FILE')
+  const other = standing && differing(args, standing)
+  if (standing && other) {
+    const has = `mode ${standing.mode}, release ${standing.release}, topology ${standing.topologyGiven}`
+    return usage(`cluster ${standing.name} stands with ${has}; fix: leave --${other} out, or bring up another with everyhop up`)
+  }
   if (standing && args.keep) return usage('--cluster stays up by itself; use --keep without it')
   const asked = select(all, { quick: args.quick, globs: args.case })
   // They take longer than all requests together: who starts for the first time sees those first.
@@ -166,9 +173,19 @@ export async function runVerb(args: RunArguments): Promise<number> {
   if (standing) process.stderr.write(`${standingText(standing, 'stays up')}\n`)
   else if (broken) process.stderr.write(`to look into it while it stands: ${broken.reproduce} --keep\n`)
   if (broken) process.stderr.write(`what happened, hop by hop: bin/everyhop explain '${broken.id}' ${out}\n`)
-  process.stderr.write(`everything is in ${out} (judge it again: bin/everyhop judge ${out})\n`)
+  process.stderr.write(
+    results
+      ? `everything is in ${out} (judge it again: bin/everyhop judge ${out})\n`
+      : `nothing was collected; the problem is told in ${join(out, 'summary.md')} too\n`,
+  )
   if (existsSync(join(out, 'index.html'))) process.stderr.write(`look at it: ${pathToFileURL(join(out, 'index.html'))}\n`)
   return exitCode
+}
+
+/** Which of the choices that were made is not as the cluster stands. */
+function differing({ chosen, ...args }: RunArguments, { topologyGiven: topology, mode, release }: Standing): string | undefined {
+  const stands = { topology, mode, release }
+  return chosen.find((what) => `${args[what]}` !== stands[what])
 }
 
 export function usage(message: string): number {

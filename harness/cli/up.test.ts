@@ -88,6 +88,14 @@ describe.skipIf(process.getuid?.() !== 0)('a cluster that is up (needs root)', (
     })
   })
 
+  test('`run --cluster` with another release than the cluster has is refused, with what it has', async () => {
+    const other = await everyhop('run', '--cluster', 'default', '--release', '1.21')
+    expect(other).toMatchObject({ code: 2, stdout: '' })
+    expect(other.stderr).toBe(
+      'everyhop: cluster default stands with mode inpod, release today, topology two-nodes; fix: leave --release out, or bring up another with everyhop up\n',
+    )
+  })
+
   test('`run --cluster` runs on it, and it stays', async () => {
     const folder = join(host.folder, 'on-default')
     const { code, stdout, stderr } = await everyhop(

@@ -59,6 +59,20 @@ test('a failed case names the hop, what was expected, what was seen, the evidenc
   }
 })
 
+test('of many that did not pass the end names some, failures first, and counts the others', () => {
+  const cases = [...Array.from({ length: 12 }, () => ({ ...clean, verdict: 'inconclusive' as const, reproduce: 'again' })), broken]
+  const totals = { pass: 0, fail: 1, unsupported: 0, inconclusive: 12, error: 0 }
+  const lines = summaryText(
+    { schema: 1, run: 'r', provider: 'lab', release: 'today', startedAt: '', totals, cases, notes: [] },
+    plain,
+  ).split('\n')
+  expect(lines.slice(1)).toEqual([
+    "fail: npm start -- --case 'inpod/x'",
+    ...new Array<string>(9).fill('inconclusive: again'),
+    'and 3 more; each case above ends with the line that runs it again',
+  ])
+})
+
 test('the summary counts verdicts, hops and proofs, and repeats the command of each failure', () => {
   const totals = { pass: 1, fail: 1, unsupported: 0, inconclusive: 0, error: 0 }
   const text = summaryText(

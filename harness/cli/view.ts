@@ -56,6 +56,10 @@ function rowsOf(hops: CaseResult['checks'], room: number): CaseResult['checks'][
 const trouble = (c: CaseResult, p: Paint) =>
   [...troubleLines(c), ['run it again', c.reproduce] as const].map(([what, text]) => `      ${paint('bold', `${what}:`, p)} ${text}`)
 
+/** So many lines that run a case again are told at the end: a run that was interrupted has one for each. */
+const AGAIN = 10
+const rank = (c: CaseResult) => (c.verdict === 'fail' ? 0 : 1)
+
 /** The last lines of a run: how many of each verdict, where everything is, and each failure's one line again. */
 export function summaryText(results: Results, p: Paint): string {
   const counts = Object.entries(results.totals)
@@ -69,7 +73,8 @@ export function summaryText(results: Results, p: Paint): string {
   for (const [reason, cells] of Map.groupBy(results.notRun ?? [], (c) => c.reason))
     lines.push(`${cells.length} not run, ${reason}: ${cells.map((c) => c.id).join(', ')}`)
   for (const note of results.notes) lines.push(`note: ${note}`)
-  for (const c of results.cases.filter((x) => x.verdict === 'fail' || x.verdict === 'inconclusive'))
-    lines.push(`${c.verdict}: ${c.reproduce}`)
+  const again = results.cases.filter((x) => x.verdict === 'fail' || x.verdict === 'inconclusive').sort((a, b) => rank(a) - rank(b))
+  for (const c of again.slice(0, AGAIN)) lines.push(`${c.verdict}: ${c.reproduce}`)
+  if (again.length > AGAIN) lines.push(`and ${again.length - AGAIN} more; each case above ends with the line that runs it again`)
   return lines.join('\n')
 }

@@ -49,7 +49,8 @@ export function diffRuns(a: Results, b: Results): RunDifference {
   const [one, other] = [onlySide(a), onlySide(b)]
   const sides = one !== undefined && other !== undefined && one !== other ? ([one, other] as const) : undefined
   const keyOf = (c: CaseResult) => (sides ? shortId(c) : c.id)
-  const [before, after] = [a, b].map(({ cases }) => new Map(cases.map((c) => [keyOf(c), c]))) as [Cases, Cases]
+  const byKey = ({ cases }: Results) => new Map(cases.map((c) => [keyOf(c), c]))
+  const [before, after] = [byKey(a), byKey(b)]
   const both = b.cases.flatMap((c) => {
     const was = before.get(keyOf(c))
     return was ? [{ was, is: c }] : []
@@ -79,8 +80,6 @@ export function exitCodeOfDifference(d: RunDifference): number {
   if (bad.length === 0) return 0
   return exitCodeOf({ totals: Object.fromEntries(verdicts.map((v) => [v, bad.filter((x) => x === v).length])) as Results['totals'] })
 }
-
-type Cases = ReadonlyMap<string, CaseResult>
 
 /** `MODE[@RELEASE]` of a run that has no other. */
 function onlySide({ cases }: Results): string | undefined {

@@ -7,6 +7,7 @@ import { meshImages } from '../../clusters/images.ts'
 import { deployApps, installMesh, restartControlPlane, restartDaemonSetAtOnce } from '../../clusters/install.ts'
 import { cniDaemonSet, istiodDeployment, ztunnelDaemonSet } from '../../clusters/manifests/names.ts'
 import type { Topology } from '../../clusters/topology.ts'
+import { untilAborted } from '../../clusters/until-aborted.ts'
 import { asExpected, type FaultResult } from '../../reports/faults.ts'
 import type { Disruption } from '../disruption/cells.ts'
 import { DisruptionBatch } from '../disruption/run/batch.ts'
@@ -62,8 +63,8 @@ export async function mutate(
   doing('starting the cluster')
   await using cluster = await createCluster(o.provider, o.topology, { signal, prepare })
   doing('installing the mesh')
-  await installMesh(cluster, { mode: o.mode, release: o.release })
-  await deployApps(cluster, o.topology)
+  await untilAborted(installMesh(cluster, { mode: o.mode, release: o.release }), signal)
+  await untilAborted(deployApps(cluster, o.topology), signal)
   const round = new Round(cluster, o, out)
 
   doing('a clean round')

@@ -215,9 +215,9 @@ test('what was not run is told with its reason, and where the time went', async 
 
 test('the legend shows a catch as the table does', async () => {
   await go('#page=faults')
-  const colours = await page
-    .locator('.cell .mark.fail, .caught .mark.fail')
-    .evaluateAll((marks) => marks.map((m) => getComputedStyle(m).color))
+  const marks = '.cell .mark.fail, .caught .mark.fail'
+  await expect.poll(() => page.locator('.caught').count()).toBe(1)
+  const colours = (await page.evaluate(`[...document.querySelectorAll('${marks}')].map((m) => getComputedStyle(m).color)`)) as string[]
   expect(colours.length).toBeGreaterThan(1)
   expect(new Set(colours).size).toBe(1)
 })

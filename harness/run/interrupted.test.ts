@@ -8,25 +8,27 @@ import { Command, type Ended } from './main-job/command.ts'
 import { judge } from './main-job/judge.ts'
 import { StandInHost } from './main-job/stand-in-host.ts'
 
-/** Two runs at once, ended in the middle of their requests: one asked to, one killed. */
+/** Two runs at once, ended in the middle of their requests: one asked to, one killed; then one that is asked to while it begins. */
 describe.skipIf(process.getuid?.() !== 0)('a run that is ended in the middle (needs root)', () => {
   const host = new StandInHost()
-  const asked = { folder: join(host.folder, 'asked'), signal: 'SIGINT' } as const
-  const killed = { folder: join(host.folder, 'killed'), signal: 'SIGKILL' } as const
+  const asked = { folder: join(host.folder, 'asked'), signal: 'SIGINT', at: 'requests without a policy' } as const
+  const early = { folder: join(host.folder, 'early'), signal: 'SIGINT', at: 'cluster of 2 nodes' } as const
+  const killed = { folder: join(host.folder, 'killed'), signal: 'SIGKILL', at: 'requests without a policy' } as const
   let before: HostSnapshot
-  let ended: { asked: Ended; killed: Ended }
+  let ended: { asked: Ended; killed: Ended; early: Ended }
   /** `clean` right after the kill, beside the other run. */
   let cleaned: Ended
   /** The command after the kill, which matches no case and so does nothing. */
   let told: Ended
 
-  async function endedAt({ folder, signal }: typeof asked | typeof killed): Promise<Ended> {
+  async function endedAt({ folder, signal, at }: { folder: string; signal: NodeJS.Signals; at: string }): Promise<Ended> {
     const command = new Command(host, ['run', '--quick', '--json', '--out', folder])
-    await command.said('requests without a policy')
+    await command.said(at)
     host.owners()
     // With its lab, which would else take itself down in the next moment.
     if (signal === 'SIGKILL') host.killLabOf(folder)
-    command.kill(signal)
+    if (signal === 'SIGINT') command.interrupt()
+    else command.kill(signal)
     return command.ended
   }
 
@@ -40,14 +42,14 @@ describe.skipIf(process.getuid?.() !== 0)('a run that is ended in the middle (ne
       return end
     }
     const [first, second] = await Promise.all([endedAt(asked), killedAndCleaned()])
-    ended = { asked: first, killed: second }
+    ended = { asked: first, killed: second, early: await endedAt(early) }
   }, 120_000)
   afterAll(() => host[Symbol.asyncDispose]())
 
   test('asked to: says so, ends with 3, and what it has by then is judged and written', async () => {
     const { code, stdout, stderr } = ended.asked
     expect(stderr).toContain('interrupted: taking everything down, what was collected stays')
-    expect(stderr).toMatch(/^everyhop: the run was interrupted$/m)
+    expect(stderr.match(/^everyhop: .*$/gm)).toEqual(['everyhop: the run was interrupted'])
     expect(code).toBe(3)
     const results = resultsSchema.parse(JSON.parse(stdout))
     expect(results.cases.length).toBeGreaterThanOrEqual(12)
@@ -56,6 +58,14 @@ describe.skipIf(process.getuid?.() !== 0)('a run that is ended in the middle (ne
     expect(results.totals.inconclusive).toBe(results.cases.length)
     expect(results.cases[0]!.legs.length).toBeGreaterThan(0)
     expect(await judge(asked.folder)).toEqual({ code: 4, stdout, stderr: '' })
+  })
+
+  test('asked to while the mesh is installed: it does not wait for that', () => {
+    const { code, stdout, stderr } = ended.early
+    expect([code, stdout]).toEqual([3, ''])
+    expect(stderr).not.toContain('mesh installed')
+    expect(stderr).toMatch(/^everyhop: the run was interrupted\nnothing was collected; the problem is told in \S+summary\.md too\n$/m)
+    expect(readFileSync(join(early.folder, 'summary.md'), 'utf8')).toContain('- **problem**: the run was interrupted')
   })
 
   test('asked to: its reports tell the problem and the verdicts', () => {
@@ -96,7 +106,7 @@ describe.skipIf(process.getuid?.() !== 0)('a run that is ended in the middle (ne
   })
 
   test('asked to, it takes itself down; killed, and after `clean`, it is gone too: the host is as before', async () => {
-    expect(host.owners()).toHaveLength(2)
+    expect(host.owners()).toHaveLength(3)
     expect([cleaned.code, cleaned.stderr]).toEqual([0, ''])
     expect(await host.left(before)).toEqual([])
   })

@@ -7,6 +7,7 @@ import { deployApps, installMesh, removeApps, restartDaemonSet, uninstallMesh } 
 import type { MeshValues } from '../../clusters/manifests/values/read.ts'
 import type { Standing } from '../../clusters/standing.ts'
 import type { Topology } from '../../clusters/topology.ts'
+import { untilAborted } from '../../clusters/until-aborted.ts'
 import { template } from '../../reports/html/template.ts'
 import { exitCodeOf, type Results } from '../../reports/results.ts'
 import type { Disruption } from '../disruption/cells.ts'
@@ -125,7 +126,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   try {
     if (o.standing) {
       // A tunnel that a run before this one opened would be reused, and its opening is in no evidence of this one.
-      if (!o.fresh && o.cases.some(usesTunnel)) await restartDaemonSet(attachCluster(o.standing.handle), 'ztunnel')
+      if (!o.fresh && o.cases.some(usesTunnel)) await untilAborted(restartDaemonSet(attachCluster(o.standing.handle), 'ztunnel'), signal)
       stage(`cluster ${o.standing.name} is up`)
       await suites(o.standing.handle, o.standing, o.cases, o.disruptions)
     } else {
@@ -144,15 +145,15 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
         signal.throwIfAborted()
         if (before) {
           view.doing(`removing the mesh (${inWordsOf(before)})`)
-          await removeApps(cluster, o.topology)
-          await uninstallMesh(cluster, { ...o.values, ...before })
+          await untilAborted(removeApps(cluster, o.topology), signal)
+          await untilAborted(uninstallMesh(cluster, { ...o.values, ...before }), signal)
           stage(`mesh removed, ${inWordsOf(before)}`)
         }
         before = mesh
         view.doing(`installing the mesh (${inWordsOf(mesh)})`)
-        await installMesh(cluster, { ...o.values, ...mesh })
+        await untilAborted(installMesh(cluster, { ...o.values, ...mesh }), signal)
         stage(`mesh installed, ${inWordsOf(mesh)}`)
-        await deployApps(cluster, o.topology)
+        await untilAborted(deployApps(cluster, o.topology), signal)
         stage(`${o.topology.pods.length} pods ready`)
         await suites(cluster.handle, mesh, mine(o.cases), mine(o.disruptions))
       }
@@ -163,7 +164,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   if (cluster && problems.length > 0 && !signal.aborted) await lost(cluster, problems)
   const down = takenDown(cluster, problems)
   const found = await judged(directory, stages.done, desk.judgements, app, problems)
-  stage('judged and written')
+  stage(found ? 'judged and written' : 'nothing to judge')
   await down
   if (cluster) stage('cluster taken down')
   if (problems.length > 0) {

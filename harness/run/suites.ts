@@ -1,8 +1,12 @@
 import { join, resolve } from 'node:path'
+import { Writable } from 'node:stream'
 import { createVitest } from 'vitest/node'
 import './context.ts'
 import type { RunContext } from './context.ts'
 import type { RunReporter } from './reporter.ts'
+
+/** What vitest itself has to say is in its events. */
+const nowhere = () => new Writable({ write: (_chunk, _encoding, done) => done() })
 
 const root = resolve(import.meta.dirname, '../..')
 
@@ -42,6 +46,8 @@ export async function runSuite(
       passWithNoTests: true,
     },
     { logLevel: 'silent' },
+    // Its own view of a terminal: it would hide the cursor, and not show it again when it is ended.
+    { stdout: nowhere(), stderr: nowhere() },
   )
   // vitest's own would end the process at once, before the cluster is taken down.
   ends.forEach((end, i) => {

@@ -47,6 +47,11 @@ export class Command {
     this.#host.kill(this.#child, signal)
   }
 
+  /** Ctrl-C on its terminal. */
+  interrupt(): void {
+    this.#host.interrupt(this.#child)
+  }
+
   #wake(): void {
     for (const { text, resolve, reject } of this.#waiting) {
       if (this.#stderr.includes(text)) resolve()

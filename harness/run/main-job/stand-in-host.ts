@@ -45,6 +45,8 @@ mkdir -p /run/netns && mount -t tmpfs netns /run/netns && ip link set lo up && e
       ['--target', `${this.#pid}`, '--net', '--mount', '--pid', '--', process.execPath, '--v8-pool-size=0', ...args],
       {
         ...options,
+        // A process group of its own, as a terminal's foreground job is.
+        detached: true,
         cwd: root,
         env: { ...process.env, EVERYHOP_STATE_DIR: this.#state },
       },
@@ -57,6 +59,14 @@ mkdir -p /run/netns && mount -t tmpfs netns /run/netns && ip link set lo up && e
   /** Sends a signal to the program itself: nsenter would keep it. */
   kill(program: ChildProcess, signal: NodeJS.Signals): void {
     process.kill(onlyChild(program.pid!), signal)
+  }
+
+  /** Ctrl-C on the program's terminal: a signal for all of its process group. Only nsenter, which no user has there, goes on waiting. */
+  interrupt(program: ChildProcess): void {
+    for (const pid of readdirSync('/proc')
+      .map(Number)
+      .filter((n) => n > 0 && n !== program.pid))
+      if (groupOf(pid) === program.pid) process.kill(pid, 'SIGINT')
   }
 
   /** Kills the process that holds the lab of the run which writes to `folder`: nobody is left to take it down. */
@@ -106,6 +116,16 @@ mkdir -p /run/netns && mount -t tmpfs netns /run/netns && ip link set lo up && e
       await once(this.#holder!, 'exit')
     }
     rmSync(this.folder, { recursive: true, force: true })
+  }
+}
+
+function groupOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    // proc(5): the fields after the name in parentheses are state, parent and process group.
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[2])
+  } catch {
+    return undefined
   }
 }
 
