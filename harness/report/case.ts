@@ -1,5 +1,6 @@
 import type { ReportCase, ReportHop, ReportLeg, ReportProof } from '../../reports/html/report.ts'
 import type { CaseResult } from '../../reports/results.ts'
+import type { DisruptionExpectation } from '../disruption/expectation.ts'
 import type { PacketObservation } from '../evidence/observation.ts'
 import { checkWords, hopWords, legWords } from '../explain/words.ts'
 import { bind, fill, type Variables } from '../judge/bind.ts'
@@ -9,12 +10,15 @@ import type { Leg, Proof } from '../modes/path.ts'
 import type { Place } from '../modes/place.ts'
 import type { Attempt } from '../traffic/attempt.ts'
 import type { EvidenceTable } from './evidence-table.ts'
+import { loadOf } from './load.ts'
 
 export interface CaseSources {
   readonly result: CaseResult
   /** Absent: the case is of a kind that has no path, or could not be bound. */
   readonly expectation: Expectation | undefined
   readonly main: Attempt | undefined
+  /** Of a disruption that could be made. */
+  readonly disruption?: DisruptionExpectation | undefined
   readonly evidence: Evidence
   readonly table: EvidenceTable
   /** Microseconds since 1970. */
@@ -31,7 +35,8 @@ type Told = Omit<ReportCase, 'key' | 'batch' | 'fault' | 'capture'>
 
 /** All that the report tells of one case. */
 export function caseOf(sources: CaseSources): Told {
-  const { result, expectation, main, evidence, table, epoch } = sources
+  const { result, expectation, main, disruption, evidence, table, epoch } = sources
+  const load = disruption && loadOf(disruption, evidence)
   const variables = expectation && main ? bind(expectation.path, main, evidence) : {}
   const legs = result.legs.map((leg, l): ReportLeg => {
     const asked = expectation?.path.legs[l]
@@ -55,6 +60,7 @@ export function caseOf(sources: CaseSources): Told {
     legs,
     checks: result.checks.map((hop) => hopOf(hop, table, undefined, variables)),
     packets: packetsOf(sources, expectation?.path.legs ?? []),
+    ...(load ? { load } : {}),
   }
 }
 

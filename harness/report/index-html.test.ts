@@ -186,6 +186,25 @@ describe('a case', () => {
     expect(await page.locator('.picture').count()).toBe(0)
   })
 
+  test('of a load shows each request, what was done meanwhile, and when it must be sealed', async () => {
+    await go('#case=inpod/disruption/ztunnel-rollout')
+    const picture = page.locator('svg.load[role=img]')
+    expect(await picture.getAttribute('aria-label')).toMatch(/^40 requests over \d+\.\d ms: 40 answered; asked for at /)
+    expect(await picture.locator('circle.delivered').count()).toBe(40)
+    expect(await picture.locator('.event text').allTextContents()).toEqual([
+      'asked for',
+      'one ready',
+      'one ending',
+      'two ready',
+      'two ending',
+      'done',
+    ])
+    expect(await picture.locator('.sealed line:not(.none)').count()).toBe(1)
+    expect(await picture.locator('circle.delivered').first().locator('..').locator('title').textContent()).toMatch(
+      /, answered after 10\.0 ms$/,
+    )
+  })
+
   test('that nobody made is said, with the way back', async () => {
     await go('#case=no/such/case')
     expect(await page.locator('main').textContent()).toContain('There is no case no/such/case')
@@ -215,8 +234,8 @@ test('what was not run is told with its reason, and where the time went', async 
 
 test('the legend shows a catch as the table does', async () => {
   await go('#page=faults')
-  const marks = '.cell .mark.fail, .caught .mark.fail'
-  await expect.poll(() => page.locator('.caught').count()).toBe(1)
+  const marks = '.cell .mark.fail, .catch-sign .mark.fail'
+  await expect.poll(() => page.locator('.catch-sign').count()).toBe(1)
   const colours = (await page.evaluate(`[...document.querySelectorAll('${marks}')].map((m) => getComputedStyle(m).color)`)) as string[]
   expect(colours.length).toBeGreaterThan(1)
   expect(new Set(colours).size).toBe(1)

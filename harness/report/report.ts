@@ -1,6 +1,8 @@
 import { captureOf } from '../../reports/case-words.ts'
 import type { Evidence as Entry, Report, ReportBatch, ReportCase } from '../../reports/html/report.ts'
 import type { CaseResult, Results } from '../../reports/results.ts'
+import { disruptionsIn } from '../disruption/bundle.ts'
+import type { DisruptionRecord } from '../disruption/expectation.ts'
 import { observations } from '../evidence/bundle.ts'
 import type { Observation } from '../evidence/observation.ts'
 import type { Judgement } from '../judge/bundle.ts'
@@ -16,6 +18,7 @@ export interface Judged extends ReportBatch {
   /** Its cases as results tell them. */
   readonly results: readonly CaseResult[]
   readonly expectations: readonly (Expectation | Unsupported)[]
+  readonly disruptions?: readonly DisruptionRecord[]
   readonly attempts: readonly Attempt[]
   readonly observations: readonly Observation[]
   /** The same observations, as the judge asks for them. */
@@ -39,6 +42,7 @@ export function judgedOf(
     environment: flat(manifest.environment ?? {}),
     results,
     expectations: bundle.cases.map(({ value }) => value as Expectation | Unsupported),
+    disruptions: disruptionsIn(bundle.directory, []),
     attempts: bundle.traffic.map(({ value }) => value as Attempt),
     observations: observations(bundle),
     evidence,
@@ -71,7 +75,8 @@ export class ReportBuilder {
     this.#epoch = Date.parse(startedAt) * 1000
   }
 
-  add({ mode, release, folder, environment, results, expectations, attempts, observations, evidence, fault, captures }: Judged): void {
+  add(judged: Judged): void {
+    const { mode, release, folder, environment, results, expectations, attempts, observations, evidence, fault, captures } = judged
     const batch = this.#batches.length
     this.#batches.push({ mode, release, folder, environment })
     const wanted = new Set(
@@ -81,12 +86,14 @@ export class ReportBuilder {
     )
     const cited = observations.filter((o) => wanted.has(o.ref))
     const table = new EvidenceTable(this.#entries, cited, new Walks(this.#walks, evidence), this.#epoch)
+    const disruptions = new Map((judged.disruptions ?? []).flatMap((d) => ('load' in d ? [[d.case.id, d]] : [])))
     const expected = new Map(expectations.map((e) => [e.case.id, e]))
     const mains = new Map(attempts.filter((a) => a.role === 'main').map((a) => [a.case, a]))
     for (const result of results) {
       const found = expected.get(result.id)
       const expectation = found && 'path' in found ? found : undefined
-      const told = caseOf({ result, expectation, main: mains.get(result.id), evidence, table, epoch: this.#epoch })
+      const [main, disruption] = [mains.get(result.id), disruptions.get(result.id)]
+      const told = caseOf({ result, expectation, main, disruption, evidence, table, epoch: this.#epoch })
       const capture = captures ? captureOf(result) : undefined
       const key = fault ? `${fault}: ${result.id}` : result.id
       this.#cases.push({ key, batch, ...(fault ? { fault } : {}), ...told, ...(capture ? { capture } : {}) })

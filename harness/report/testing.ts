@@ -1,6 +1,8 @@
 import type { FaultResult } from '../../reports/faults.ts'
 import type { Report } from '../../reports/html/report.ts'
 import type { CaseResult } from '../../reports/results.ts'
+import type { DisruptionExpectation } from '../disruption/expectation.ts'
+import { idealDisruption } from '../disruption/judge/ideal.ts'
 import type { Observation } from '../evidence/observation.ts'
 import { Evidence } from '../judge/evidence.ts'
 import type { Expectation } from '../judge/expectation.ts'
@@ -10,6 +12,7 @@ import { bindCases, type Participant } from '../matrix/bind.ts'
 import { casesOf } from '../matrix/cases.ts'
 import { modeOf } from '../modes/index.ts'
 import { resultsOf } from '../run/results.ts'
+import { loadOf } from './load.ts'
 import { type Judged, ReportBuilder } from './report.ts'
 
 const participants = ['one', 'two'].flatMap((node, n) =>
@@ -152,7 +155,7 @@ export function exampleReport(): Report {
     cases: [{ case: fault.cases[0]!.case, verdict: 'pass' }],
   }
   delete (missed as { traffic?: unknown }).traffic
-  return builder.report({
+  const report = builder.report({
     kind: 'run',
     run: 'example',
     provider: 'lab',
@@ -163,4 +166,30 @@ export function exampleReport(): Report {
     stages: [{ name: 'requests', ms: 1200 }],
     faults: { mode: 'inpod', release: 'today', faults: [fault, missed] },
   })
+  const load = loadOf(rollout, new Evidence(idealDisruption(rollout)))!
+  return { ...report, cases: report.cases.map((c) => (c.id === disruption.id ? { ...c, load } : c)) }
+}
+
+const end = (node: string, name: string) => ({ node, netns: `demo.${name}`, ip: '10.244.1.5' })
+
+/** Forty requests while ztunnel is replaced on both nodes. */
+export const rollout: DisruptionExpectation = {
+  index: 0,
+  case: {
+    id: disruption.id,
+    mode: 'inpod',
+    release: 'today',
+    disturbance: 'ztunnel-rollout',
+    subject: 'mesh',
+    connections: 'new',
+    quick: false,
+  },
+  client: end('one', 'sleep-one-a'),
+  server: end('two', 'httpbin-two-a'),
+  load: disruption.id,
+  controls: { quiet: 'control/quiet', closed: 'control/closed', plain: 'control/plain' },
+  least: 10,
+  mayBeLost: 0,
+  facts: '',
+  replaced: { name: 'ztunnel', nodes: ['one', 'two'] },
 }

@@ -65,6 +65,28 @@ export interface ReportCase {
   readonly packets: readonly (readonly [packet: number, leg: number])[]
   /** Its capture file, from where the report lies. */
   readonly capture?: string
+  /** Of a disruption: the load that ran meanwhile. */
+  readonly load?: ReportLoad
+}
+
+/** Times in milliseconds from its begin. */
+export interface ReportLoad {
+  readonly client: Pick<Place, 'node' | 'netns'>
+  readonly server: Pick<Place, 'node' | 'netns'>
+  readonly lasted: number
+  readonly requests: readonly LoadRequest[]
+  /** What was done to the mesh, and what the API told of pods; `netns` of the pod, empty: the harness. */
+  readonly events: readonly { readonly at: number; readonly netns: string; readonly what: string }[]
+  /** When both ends were annotated enrolled. */
+  readonly sealed: readonly (readonly [from: number, to: number])[]
+}
+
+export interface LoadRequest {
+  readonly at: number
+  readonly took: number
+  readonly fate: 'delivered' | 'late' | 'duplicated' | 'reset' | 'lost'
+  /** Somewhere between the pods. */
+  readonly readable: boolean
 }
 
 export interface Request {

@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useMemo, useState } from 'preact/hooks'
 import type { PacketEvidence, ReportCase } from '../../report.ts'
 import type { Shared } from '../app.tsx'
 import { geometryOf } from '../model/geometry.ts'
@@ -9,6 +9,7 @@ import { CaseHead } from './case-head.tsx'
 import { HopList } from './hop-list.tsx'
 import { HopPanel, PacketPanel } from './hop-panel.tsx'
 import { Ladder } from './ladder.tsx'
+import { LoadPicture } from './load-picture.tsx'
 import { PathPicture } from './path-picture.tsx'
 
 export function CasePage(shared: Shared & { shown: ReportCase; cases: readonly ReportCase[] }) {
@@ -96,6 +97,11 @@ export function CasePage(shared: Shared & { shown: ReportCase; cases: readonly R
           </aside>
         </div>
       )}
+      {shown.load && (
+        <div class="stage card load-card" ref={stage}>
+          <LoadPicture load={shown.load} room={room} />
+        </div>
+      )}
       {shown.legs.length === 0 && shown.checks.length > 0 && (
         <div class="checks-only">
           {shown.checks.map((check) => (
@@ -134,16 +140,17 @@ function Steps({ ids, chosen, onHop }: { ids: readonly string[]; chosen: string;
 }
 
 /** The room that an element has, kept up to date. */
-function useRoom(): [{ current: HTMLDivElement | null }, number] {
-  const element = useRef<HTMLDivElement>(null)
+function useRoom(): [(element: HTMLDivElement | null) => void, number] {
+  // From case to case it may be another one.
+  const [element, attach] = useState<HTMLDivElement | null>(null)
   const [room, setRoom] = useState(760)
   useEffect(() => {
-    if (!element.current) return
+    if (!element) return
     const observer = new ResizeObserver(([entry]) => setRoom(Math.floor(entry!.contentRect.width)))
-    observer.observe(element.current)
+    observer.observe(element)
     return () => observer.disconnect()
-  }, [])
-  return [element, room]
+  }, [element])
+  return [attach, room]
 }
 
 function useCaseKeys(

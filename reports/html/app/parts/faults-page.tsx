@@ -61,7 +61,7 @@ export function FaultsPage({ report, route, link, go }: Shared) {
       {faults.length === 0 && <p class="empty">No fault fits this search.</p>}
       <p class="legend soft">
         A row is something broken on purpose.{' '}
-        <span class="caught">
+        <span class="catch-sign">
           <Mark verdict="fail" />
         </span>{' '}
         the request failed and so caught it, <span class="foretold-sign">◎</span> as foretold, <Mark verdict="pass" /> the request passed
