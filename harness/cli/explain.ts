@@ -17,7 +17,7 @@ export function explain(glob: string, run: string | undefined, { json }: { json:
     if (found.length !== 1) return usage(candidates(glob, directory, found, results))
     const [c] = found as [Results['cases'][number]]
     const { verdict, reproduce } = c
-    const story = storyOf(judgements.find((j) => j.manifest.mode === c.mode && j.manifest.release === c.release)!, c as CaseVerdict)
+    const story = storyOf(judgements.find((j) => j.verdicts.some((v) => v.id === c.id))!, c as CaseVerdict)
     if (json) process.stdout.write(`${JSON.stringify(story, null, 1)}\n`)
     else {
       const width = Math.max(60, Math.min(process.stdout.columns || 120, 140))

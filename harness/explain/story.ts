@@ -6,6 +6,7 @@ import type { Expectation } from '../judge/expectation.ts'
 import type { CaseVerdict, HopVerdict } from '../judge/verdict.ts'
 import type { Attempt } from '../traffic/attempt.ts'
 import { type Fact, factOf } from './evidence-words.ts'
+import { loadIntroduction } from './load.ts'
 import { checkWords, hopWords, legWords } from './words.ts'
 
 export interface StoryHop {
@@ -41,7 +42,7 @@ export interface Story {
 }
 
 /** @param verdict of a case of the judged bundle; one that is no request has no path, and is told by its checks alone */
-export function storyOf({ bundle }: Pick<Judgement, 'bundle'>, verdict: Omit<CaseVerdict, 'durationMs'>): Story {
+export function storyOf({ bundle, evidence }: Pick<Judgement, 'bundle' | 'evidence'>, verdict: Omit<CaseVerdict, 'durationMs'>): Story {
   const { id } = verdict
   const written = bundle.cases
     .map(({ value }) => value as Expectation | { case: { id: string }; unsupported: string })
@@ -57,7 +58,8 @@ export function storyOf({ bundle }: Pick<Judgement, 'bundle'>, verdict: Omit<Cas
   }
   const main = bundle.traffic.map((line) => line.value as Attempt).find((a) => a.case === id && a.role === 'main')
   const byRef = new Map(observations(bundle).map((o) => [o.ref, o]))
-  const startedAt = (main?.result.startedAt ?? 0) * 1000
+  const load = loadIntroduction({ bundle, evidence }, id)
+  const startedAt = load?.startedAt ?? (main?.result.startedAt ?? 0) * 1000
   const tell = (hop: HopVerdict, means: string | undefined, where: string): StoryHop => ({
     id: hop.id,
     title: hop.title,
@@ -69,7 +71,7 @@ export function storyOf({ bundle }: Pick<Judgement, 'bundle'>, verdict: Omit<Cas
   const places = new Places(expectation, bundle.topology as TopologyRecord | undefined)
   return {
     ...head,
-    introduction: expectation ? introduction(expectation, main, places) : [],
+    introduction: expectation ? introduction(expectation, main, places) : (load?.lines ?? []),
     ...(main ? { startedAt: new Date(main.result.startedAt).toISOString() } : {}),
     legs: verdict.legs.map((leg) => {
       const means = legWords(leg.id)

@@ -12,6 +12,9 @@ const WORDS = {
   error: 'it could not be judged',
 } as const
 
+/** Of what has no path. */
+const ALONE: Partial<Record<Story['verdict'], string>> = { pass: 'all holds', fail: 'not all holds' }
+
 type Style = Parameters<typeof styleText>[0]
 
 /** A story as text of at most `width` columns, but for rules and references, which stand as they are. */
@@ -36,7 +39,9 @@ export function storyText(story: Story, { colour, width }: { colour: boolean; wi
       )
     if (broken && story.likely) say(`Most likely: ${story.likely}`, 4, 'red')
   }
-  lines.push(`${paint('bold', story.case)}: ${paint(COLOURS[story.verdict], `${story.verdict}, ${WORDS[story.verdict]}`)}`)
+  lines.push(
+    `${paint('bold', story.case)}: ${paint(COLOURS[story.verdict], `${story.verdict}, ${story.legs.length > 0 ? WORDS[story.verdict] : (ALONE[story.verdict] ?? WORDS[story.verdict])}`)}`,
+  )
   if (story.reason) say(`Because: ${story.reason}`, 0)
   if (story.introduction.length > 0) lines.push('')
   for (const sentence of story.introduction) say(sentence, 0)
@@ -50,7 +55,7 @@ export function storyText(story: Story, { colour, width }: { colour: boolean; wi
     if (leg.means) say(leg.means, 3)
     for (const [h, hop] of leg.hops.entries()) tell(hop, `${l + 1}.${h + 1} `)
   })
-  if (story.checks.length > 0) lines.push('', paint('bold', 'The request as a whole'))
+  if (story.checks.length > 0) lines.push('', paint('bold', story.legs.length > 0 ? 'The request as a whole' : 'What must hold'))
   for (const check of story.checks) tell(check, '')
   return lines.join('\n')
 }

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { hopWords, legWords } from './words.ts'
+import { checkWords, hopWords, legWords } from './words.ts'
 
 const folder = join(import.meta.dirname, '../modes')
 const tables = readdirSync(folder, { recursive: true, encoding: 'utf8' })
@@ -26,4 +26,13 @@ test('so has every hop', () => {
   expect(titles.length).toBeGreaterThan(15)
   expect(steps.length).toBeGreaterThan(5)
   expect([...new Set([...titles, ...steps])].filter((title) => !hopWords(title))).toEqual([])
+})
+
+test('so has every check of a disruption', () => {
+  const judge = join(import.meta.dirname, '../disruption/judge')
+  const ids = ['checks.ts', 'controls.ts'].flatMap((name) =>
+    [...readFileSync(join(judge, name), 'utf8').matchAll(/\bcheck\(\s*'([a-z]+)'/g)].map(([, id]) => `load/${id}`),
+  )
+  expect(ids.length).toBeGreaterThan(7)
+  expect([...new Set(ids)].filter((id) => !checkWords(id))).toEqual([])
 })
