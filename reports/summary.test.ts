@@ -13,13 +13,21 @@ test('folds each case that did not pass: hop, expected, seen, likely, packets, a
   const text = summaryMarkdown(sampleResults([sampleCase(), failedCase()]))
   expect(text.match(/<details>/g)).toHaveLength(1)
   for (const part of [
-    '<summary>❌ inpod/probe/same-node/pod-ip/http: runs over lo: &lt;expected&gt; 100% "packet" &amp; `none` in a second line</summary>',
+    '<summary>❌ inpod/probe/same-node/pod-ip/http: broken at “runs over lo”</summary>',
     '- **broken at**: `app-ztunnel/runs-over-lo (one/demo.a/lo)`',
     '- **expected**: `` a|b `c` ``',
     '- **likely**: `rule "-A ISTIO_OUTPUT ! -d 127.0.0.1/32 -j REDIRECT"`',
     "```sh\nnpm start -- --case 'inpod/probe/same-node/pod-ip/http'\n```",
   ])
     expect(text).toContain(part)
+})
+
+test('a reason without a hop is cut in the folded line, and told whole below it', () => {
+  const reason = `it is <odd> ${'and long '.repeat(30)}`
+  const { brokenHop: _, ...rest } = failedCase()
+  const text = summaryMarkdown(sampleResults([{ ...rest, verdict: 'inconclusive', reason }]))
+  expect(text).toMatch(/<summary>❔ inpod\/probe\/same-node\/pod-ip\/http: it is &lt;odd&gt; (and long )+.*…<\/summary>/)
+  expect(text).toContain(`- **because**: \`${reason}\``)
 })
 
 test('cells that were not run, notes and problems are told', () => {

@@ -1,4 +1,4 @@
-import { captureOf, modeAndRelease, troubleLines } from './case-words.ts'
+import { captureOf, modeAndRelease, troubleLines, troubleOf } from './case-words.ts'
 import { type CaseResult, type Results, verdicts } from './results.ts'
 
 /** What GitHub takes of a step's summary, bytes. */
@@ -74,13 +74,22 @@ function notes(results: Results, problems: readonly string[]): string {
   return [...problems.map((p) => `- **problem**: ${text(p)}`), ...results.notes.map((n) => `- note: ${text(n)}`)].join('\n')
 }
 
+/** So much of a reason stands in a line that is folded, letters. */
+const SHORT = 140
+
+function inShort(c: CaseResult): string {
+  const { hop, reason } = troubleOf(c)
+  if (hop) return `broken at “${hop.title}”`
+  return reason.length > SHORT ? `${reason.slice(0, SHORT)}…` : reason
+}
+
 /** Folded: the first line is what a reader decides by. */
 function details(c: CaseResult): string {
   const capture = captureOf(c)
   const lines = [...troubleLines(c), ...(capture ? [['packets', capture] as const] : [])]
   const list = lines.map(([label, words]) => `- **${label}**: ${code(words)}`).join('\n')
   const fence = '`'.repeat(Math.max(3, longestRun(c.reproduce) + 1))
-  return `<details><summary>${MARKS[c.verdict]} ${html(`${c.id}: ${c.reason ?? c.verdict}`)}</summary>\n\n${list}\n\n${fence}sh\n${c.reproduce}\n${fence}\n\n</details>`
+  return `<details><summary>${MARKS[c.verdict]} ${html(`${c.id}: ${inShort(c)}`)}</summary>\n\n${list}\n\n${fence}sh\n${c.reproduce}\n${fence}\n\n</details>`
 }
 
 const html = (words: string) =>
