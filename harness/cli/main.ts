@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { modeNames } from '../modes/index.ts'
 import { budget } from './budget.ts'
+import { crashText } from './crash.ts'
 import { asRoot, isRoot } from './root.ts'
 
 const list = (value: string) => value.split(',').filter(Boolean)
@@ -59,7 +60,7 @@ program.hook('preAction', async (_, verb) => {
 // A crash is ours, never the mesh's, which is what Node's own exit code for it would say. What it was may have no reader any more.
 process.on('uncaughtException', (error) => {
   try {
-    writeSync(2, `everyhop: ${error.stack}\n`)
+    writeSync(2, `everyhop: ${crashText(error)}\n`)
   } catch {}
   process.exit(3)
 })

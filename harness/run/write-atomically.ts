@@ -1,8 +1,13 @@
-import { renameSync, writeFileSync } from 'node:fs'
+import { renameSync, rmSync, writeFileSync } from 'node:fs'
 
-/** Writes a file whole or not at all: who reads it while it is written, or after a kill, sees the old one or the new one. */
-export function writeAtomically(file: string, text: string): void {
-  const draft = `${file}.${process.pid}.new`
-  writeFileSync(draft, text)
-  renameSync(draft, file)
+/** Whoever reads the file sees the old one or the new one, whole. Where it cannot be written, nothing of it is left. */
+export function writeAtomically(file: string, content: string): void {
+  const fresh = `${file}.${process.pid}.new`
+  try {
+    writeFileSync(fresh, content)
+    renameSync(fresh, file)
+  } catch (error) {
+    rmSync(fresh, { force: true })
+    throw error
+  }
 }
