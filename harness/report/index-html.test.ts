@@ -99,6 +99,8 @@ describe('the matrix', () => {
     await expect.poll(() => page.locator('.tile').count()).toBe(6)
     await page.keyboard.press('?')
     expect(await page.locator('dialog.help').textContent()).toContain('ambient mesh')
+    // What comes first is seen first.
+    expect(await page.evaluate(`document.querySelector('dialog.help').scrollTop`)).toBe(0)
     await page.keyboard.press('Escape')
     await expect.poll(() => page.locator('dialog.help').count()).toBe(0)
   })

@@ -43,7 +43,7 @@ describe.skipIf(process.getuid?.() !== 0)('a run that is ended in the middle (ne
     }
     const [first, second] = await Promise.all([endedAt(asked), killedAndCleaned()])
     ended = { asked: first, killed: second, early: await endedAt(early) }
-  }, 120_000)
+  }, 240_000)
   afterAll(() => host[Symbol.asyncDispose]())
 
   test('asked to: says so, ends with 3, and what it has by then is judged and written', async () => {
