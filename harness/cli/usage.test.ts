@@ -35,7 +35,7 @@ test('--list prints the ids of the matrix; --quick only the quick ones, which it
   for (const line of all) expect(line).toMatch(/^inpod\/[a-z-]+\/(same|other)-node\/[a-z-]+\/[a-z0-9]+(\/[a-z0-9-]+)?( {2}\(quick\))?$/)
   expect(await listed('--quick')).toEqual(all.filter((l) => l.endsWith('(quick)')).map((l) => l.replace('  (quick)', '')))
   expect(started).toBe(false)
-})
+}, 60_000)
 
 test('disruptions are for who asks for them: by --disruptions, behind the requests, or by name', async () => {
   const [requests, all, named, both] = await Promise.all([
@@ -61,7 +61,7 @@ test('--case picks, several add up, ! takes away; with or without the mode in fr
   expect(await listed('--case', 'mesh-to-mesh/**', '--case', '!**/http', '--case', '!**/http/*')).toEqual(
     all.filter((id) => id.startsWith('inpod/mesh-to-mesh/') && !/\/http(\/|$)/.test(id)),
   )
-})
+}, 60_000)
 
 test("--release names others than today's in the ids, several add up in the order asked for, and each has faults of its own", async () => {
   const today = await listed()
@@ -72,7 +72,7 @@ test("--release names others than today's in the ids, several add up in the orde
   expect(code).toBe(0)
   expect(stdout).toMatch(/^inbound-tproxy-dropped /m)
   expect(stdout).not.toMatch(/^inbound-redirect-dropped /m)
-})
+}, 60_000)
 
 describe('bad usage ends with 2, says what and how to go on, and starts nothing', () => {
   const good = `name: t

@@ -38,6 +38,7 @@ const variants: Readonly<Record<string, string>> = {
   revoked: 'a policy comes too late',
   'mesh-name': 'name of the mesh',
   'mesh-name-tcp': 'name of the mesh, over TCP',
+  'other-name-tcp': 'name of no service, over TCP',
   'other-name': 'name of no service',
   uncaptured: 'pod that opted out',
   'foreign-ca': 'certificate of another CA',
@@ -48,8 +49,8 @@ const variants: Readonly<Record<string, string>> = {
 
 /** A variant of a case, as a reader would write it; `plain-15001`: who calls which port. */
 export function variantWords(name: string): string {
-  const [, caller, port] = /^(plain|mesh)-(\d+)$/.exec(name) ?? []
-  if (port) return `port ${port}, from ${caller === 'mesh' ? 'a pod of the mesh' : 'a plain pod'}`
+  const [, caller, port] = /^(plain|mesh|own)-(\d+)$/.exec(name) ?? []
+  if (port) return `port ${port}, from ${{ plain: 'a plain pod', mesh: 'a pod of the mesh', own: 'the pod itself' }[caller!]}`
   return variants[name] ?? valueWords(name)
 }
 
