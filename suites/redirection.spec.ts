@@ -32,7 +32,7 @@ describe.for(batches)('redirection mode $mode, release $release', ({ mode, relea
     afterAll(() => batch.leave(phase))
 
     // All wait for their turn at once: their times are those of the whole phase.
-    const timeout = 30_000 * phase.steps.length
+    const timeout = 120_000 * phase.steps.length
     test.concurrent.for(phase.steps)('$case.id makes its request ($role)', { timeout }, async (step, { skip, signal }) => {
       const reason = batch.unsupported(step.case)
       skip(reason !== undefined, reason)
