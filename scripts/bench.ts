@@ -2,13 +2,14 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism, loadavg, release } from 'node:os'
 import { join } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
+import { cniPlugin } from './bench/cni-plugin.ts'
 import { evidence } from './bench/evidence.ts'
 import { packetReader } from './bench/packets.ts'
 import type { Options, Part } from './bench/part.ts'
 import { ztunnel } from './bench/ztunnel.ts'
 
 // `npm run bench`: how fast something is, against something well known or against itself without something, in paired rounds. Wants the machine for itself.
-const parts: Readonly<Record<string, Part>> = { packets: packetReader, ztunnel, evidence }
+const parts: Readonly<Record<string, Part>> = { packets: packetReader, ztunnel, evidence, 'cni-plugin': cniPlugin }
 
 function whole(value: string): number {
   if (!/^[1-9]\d{0,5}$/.test(value)) throw new InvalidArgumentError('give a whole number from 1 on')

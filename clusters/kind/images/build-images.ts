@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { cpSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { basename, isAbsolute, join } from 'node:path'
 import type { Image } from '../../cluster.ts'
@@ -5,7 +6,7 @@ import { ImageArchive } from '../node-image/image-archive.ts'
 import { type Built, built, digestOf } from '../node-image/step.ts'
 import { bases } from './base.ts'
 import { buildContext } from './context.ts'
-import { normaliseModes } from './debian.ts'
+import { normalise } from './debian.ts'
 import { type ImageConfig, type Recipe, readDockerfile } from './dockerfile.ts'
 import { layerStep, type StoredLayer } from './layers.ts'
 
@@ -43,10 +44,23 @@ export interface BuildOptions {
 export async function buildImages(images: readonly Image[], options: BuildOptions = {}): Promise<BuiltImages> {
   const { cache = ownCache, onProgress = () => {} } = options
   const parts = await Promise.all(images.map((image) => timed(image.name, onProgress, imageParts(image, cache))))
+  const { archive, digests } = await archiveOf(parts, cache)
+  return {
+    archive,
+    images: parts.map(({ name, layers }, i) => ({ name, digest: digests[i]!, size: layers.reduce((sum, l) => sum + l.layer.size, 0) })),
+  }
+}
+
+/** @returns the archive, and the digest of each image's configuration */
+async function archiveOf(parts: readonly Parts[], cache: string): Promise<{ archive: string; digests: string[] }> {
   const inputs = parts.map(({ name, layers, config }) => ({ name, layers: layers.map((l) => l.layer.digest), config }))
   const { directory } = await built(
     {
-      name: 'archive',
+      // Archives of other names stand beside each other.
+      name: `archive-${createHash('sha256')
+        .update(parts.map((p) => p.name).join())
+        .digest('hex')
+        .slice(0, 8)}`,
       inputs: [inputs, digestOf(join(import.meta.dirname, '../node-image/image-archive.ts'))],
       make: async (into) => {
         const archive = new ImageArchive(join(into, 'layout'))
@@ -62,10 +76,18 @@ export async function buildImages(images: readonly Image[], options: BuildOption
     cache,
   )
   const digests = JSON.parse(readFileSync(join(directory, 'digests.json'), 'utf8')) as string[]
-  return {
-    archive: join(directory, 'images.tar'),
-    images: parts.map(({ name, layers }, i) => ({ name, digest: digests[i]!, size: layers.reduce((sum, l) => sum + l.layer.size, 0) })),
-  }
+  return { archive: join(directory, 'images.tar'), digests }
+}
+
+/** The images that Dockerfiles name as their base, as an archive for `docker load`. @param prefix goes before their names */
+export async function buildBases(prefix = '', cache = ownCache): Promise<string> {
+  const parts = await Promise.all(
+    Object.entries(bases).map(async ([name, layers]) => {
+      const { layers: stored, Env } = await layers()
+      return { name: `${prefix}${name}`, layers: stored, config: { Env } }
+    }),
+  )
+  return (await archiveOf(parts, cache)).archive
 }
 
 /** What the image's Dockerfile copies from: `context` in the result. */
@@ -79,7 +101,7 @@ const folderOf = ({ source }: Image) => (isAbsolute(source) ? source : join(repo
 interface Parts {
   readonly name: string
   readonly layers: readonly StoredLayer[]
-  readonly config: ImageConfig
+  readonly config: Partial<ImageConfig>
 }
 
 async function imageParts(image: Image, cache: string): Promise<Parts> {
@@ -98,7 +120,7 @@ async function imageParts(image: Image, cache: string): Promise<Parts> {
         make: async (tree) => {
           mkdirSync(tree)
           doCopy(copy, join(context.directory, 'context'), tree, dockerfile)
-          normaliseModes(tree)
+          normalise(tree)
         },
       },
       cache,

@@ -2,7 +2,7 @@ import { cpSync, existsSync } from 'node:fs'
 import { dirname, join, sep } from 'node:path'
 import { bundle, copyNativeModules } from '../../bundle.ts'
 import { type Built, built, digestOf } from '../node-image/step.ts'
-import { normaliseModes } from './debian.ts'
+import { normalise } from './debian.ts'
 import { compileStatic } from './static-program.ts'
 
 /** A folder with an image's code, and the program in it that its container runs. */
@@ -46,7 +46,7 @@ export async function buildContext(name: string, { folder, entry }: Source, root
         if (stray)
           throw new Error(`${join(folder, entry)} uses ${stray}: an image is made of its own folder, of images/lib and of packages`)
         if (program) cpSync(join(program.directory, staticProgram.name), join(context, staticProgram.name))
-        normaliseModes(context)
+        normalise(context)
       },
     },
     root,

@@ -1,4 +1,16 @@
-import { chmodSync, cpSync, existsSync, globSync, lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  globSync,
+  lstatSync,
+  lutimesSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { execa } from 'execa'
 import { versions } from '../node-image/versions.ts'
@@ -42,11 +54,14 @@ export async function copyWithLibraries(from: string, to: string, paths: readonl
   for (const path of [...files, ...(await librariesOf(from, programs))]) copyFile(from, to, path)
 }
 
-/** Everything in a tree that a container cannot see the reason of: equal trees have equal modes, whatever the umask was. */
-export function normaliseModes(root: string): void {
-  for (const entry of [root, ...readdirSync(root, { recursive: true, encoding: 'utf8' }).map((path) => join(root, path))]) {
+/** Gives equal trees equal modes and times, whatever the umask was and whenever they were made. */
+export function normalise(root: string): void {
+  // Entries before their directories: what is done to an entry changes its directory's time.
+  const entries = readdirSync(root, { recursive: true, encoding: 'utf8' }).map((path) => join(root, path))
+  for (const entry of [root, ...entries].toSorted().toReversed()) {
     const found = lstatSync(entry)
     if (!found.isSymbolicLink()) chmodSync(entry, found.isDirectory() || found.mode & 0o100 ? 0o755 : 0o644)
+    lutimesSync(entry, 0, 0)
   }
 }
 

@@ -2,7 +2,7 @@ import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, sy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
-import { normaliseModes, withoutThatOf } from './debian.ts'
+import { normalise, withoutThatOf } from './debian.ts'
 import { layerStep } from './layers.ts'
 
 let directory: string
@@ -27,7 +27,7 @@ test('equal trees are equal layers, whatever the umask was and whenever they wer
         inputs: name,
         make: async (root) => {
           tree(root, mode)
-          normaliseModes(root)
+          normalise(root)
           utimesSync(join(root, 'usr/file'), time, time)
         },
       },

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
@@ -19,7 +19,13 @@ const step = (inputs: unknown, made: string[]) => ({
   },
 })
 
-test('a step is made once from the same inputs, and again from others, whose result takes its place', async () => {
+/** Lets time pass since a result was asked for. */
+const hoursAgo = (directory: string, hours: number) => {
+  const time = new Date(Date.now() - hours * 3_600_000)
+  utimesSync(directory, time, time)
+}
+
+test('a step is made once from the same inputs, and again from others; what nobody has asked for in an hour goes then', async () => {
   const made: string[] = []
   const first = await built(step({ version: 1 }, made), root)
   expect(await built(step({ version: 1 }, made), root)).toEqual(first)
@@ -27,12 +33,18 @@ test('a step is made once from the same inputs, and again from others, whose res
   const second = await built(step({ version: 2 }, made), root)
   expect(second.key).not.toBe(first.key)
   expect(readFileSync(join(second.directory, 'result'), 'utf8')).toBe('{"version":2}')
-  expect(readdirSync(root)).toEqual([`a-step-${second.key}`])
+  expect(readdirSync(root)).toHaveLength(2)
+  hoursAgo(first.directory, 2)
+  hoursAgo(second.directory, 2)
+  // Asked for again: in use.
+  await built(step({ version: 2 }, made), root)
+  const third = await built(step({ version: 3 }, made), root)
+  expect(readdirSync(root).sort()).toEqual([`a-step-${second.key}`, `a-step-${third.key}`].sort())
 })
 
 test('a step leaves results of steps whose names begin like its own', async () => {
-  await built({ ...step(1, []), name: 'a-step-more' }, root)
-  await built(step(1, []), root)
+  hoursAgo((await built({ ...step(1, []), name: 'a-step-more' }, root)).directory, 2)
+  hoursAgo((await built(step(1, []), root)).directory, 2)
   await built(step(2, []), root)
   expect(readdirSync(root).map((name) => name.replace(/-[0-9a-f]{16}$/, ''))).toEqual(['a-step', 'a-step-more'])
 })

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 
@@ -21,14 +21,20 @@ export interface Built {
 /** Where built things are kept between runs: `$XDG_CACHE_HOME/everyhop`, else `~/.cache/everyhop`. */
 export const cacheDirectory = (): string => join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'everyhop')
 
+/** Another run, of another state of the sources, may still work with what it has found; milliseconds. */
+const inUseMs = 3_600_000
+
 /**
  * The step's directory, made if no earlier run made it from the same inputs. One that fails or is cut off leaves nothing.
- * Results of the same step from other inputs are removed.
+ * Results of the same step from other inputs are removed when nobody has asked for them for an hour.
  */
 export async function built(step: Step, root = join(cacheDirectory(), 'node-image')): Promise<Built> {
   const key = createHash('sha256').update(JSON.stringify(step.inputs)).digest('hex').slice(0, 16)
   const directory = join(root, `${step.name}-${key}`)
-  if (existsSync(directory)) return { directory, key }
+  if (existsSync(directory)) {
+    utimesSync(directory, new Date(), new Date())
+    return { directory, key }
+  }
   const unfinished = `${directory}.${process.pid}`
   mkdirSync(unfinished, { recursive: true })
   try {
@@ -38,9 +44,12 @@ export async function built(step: Step, root = join(cacheDirectory(), 'node-imag
   } finally {
     rmSync(unfinished, { recursive: true, force: true })
   }
-  for (const other of readdirSync(root))
-    if (other.startsWith(`${step.name}-`) && /^[0-9a-f]{16}$/.test(other.slice(step.name.length + 1)) && join(root, other) !== directory)
+  for (const other of readdirSync(root)) {
+    const ofThisStep = other.startsWith(`${step.name}-`) && /^[0-9a-f]{16}$/.test(other.slice(step.name.length + 1))
+    const asked = statSync(join(root, other), { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY
+    if (ofThisStep && join(root, other) !== directory && Date.now() - asked > inUseMs)
       rmSync(join(root, other), { recursive: true, force: true })
+  }
   return { directory, key }
 }
 
