@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { controlDirectory, relayCommand, relayEndOfLoad, relayLoad, relayRequest } from './relay.ts'
+import { controlDirectory, longestSilence, relayCommand, relayEndOfLoad, relayLoad, relayRequest } from './relay.ts'
 
 let root: string
 let directory: string
@@ -72,6 +72,11 @@ test("a load's lines come as they are made, cut anywhere; its last one ends it",
   const seen: object[] = []
   expect(await relayLoad({ id: 'l', load: options }, (line) => seen.push(line), uid, directory)).toEqual(lines[2])
   expect(seen).toEqual(lines.slice(0, 2))
+})
+
+test('a load that rests may be silent for longer than anything that is done meanwhile', () => {
+  expect(longestSilence(options)).toBeLessThan(60_000)
+  expect(longestSilence({ ...options, restAfter: 30 })).toBeGreaterThan(300_000)
 })
 
 test('a load that cannot begin, or is not there to be ended, is told with the reason', async () => {

@@ -3,7 +3,10 @@ import { connect } from 'node:net'
 import { basename } from 'node:path'
 import type { ClientRequest, ClientResult, ServerCommand, ServerResult } from '../../../images/lib/app-protocol.ts'
 import { clientSocket, serverSocket } from '../../../images/lib/app-protocol.ts'
-import type { LoadAnswer, LoadCommand, LoadEnd, StopCommand } from '../../../images/lib/load-protocol.ts'
+import type { LoadAnswer, LoadCommand, LoadEnd, LoadOptions, StopCommand } from '../../../images/lib/load-protocol.ts'
+
+/** While a load rests, something is done that has time-outs of its own. Milliseconds. */
+const longestRest = 600_000
 
 /** Where the kubelet keeps a pod's emptyDir `control`, which holds the apps' sockets. */
 export function controlDirectory(uid: string): string {
@@ -30,12 +33,16 @@ export async function relayLoad(
   uid: string,
   directory = controlDirectory(uid),
 ): Promise<LoadEnd> {
-  // Between two lines no more time passes than one request may take.
-  const silence = load.load.timeoutMs + load.load.everyMs + 10_000
   return told(
-    await exchange<LoadEnd & { error?: string }>(directory, basename(clientSocket), load, silence, (line) => onAnswer(line as LoadAnswer)),
+    await exchange<LoadEnd & { error?: string }>(directory, basename(clientSocket), load, longestSilence(load.load), (line) =>
+      onAnswer(line as LoadAnswer),
+    ),
   )
 }
+
+/** Between two lines no more time passes than one request may take; a load that rests does so until it is told to end. Milliseconds. */
+export const longestSilence = ({ timeoutMs, everyMs, restAfter }: LoadOptions): number =>
+  timeoutMs + everyMs + 10_000 + (restAfter === undefined ? 0 : longestRest)
 
 /** Tells a load that it may end. */
 export async function relayEndOfLoad(stop: StopCommand, uid: string, directory = controlDirectory(uid)): Promise<void> {
