@@ -58,10 +58,6 @@ export const disruptionFaults: readonly Fault[] = [
     cases: [client],
     breaks: { case: client, hop: 'load/readable' },
   },
-]
-
-/** Of connections that stand when a pod is enrolled or leaves: facts 1.7. */
-export const establishedFaults: readonly Fault[] = [
   {
     id: 'requests-repeated-after-a-reconnect',
     title: 'once its control plane was away, ztunnel gives the app each request twice',
@@ -87,6 +83,10 @@ export const establishedFaults: readonly Fault[] = [
     cases: [restart],
     breaks: { case: restart, hop: 'load/duplicated' },
   },
+]
+
+/** Of connections that stand when a pod is enrolled or leaves: facts 1.7. */
+export const establishedFaults: readonly Fault[] = [
   {
     id: 'connections-from-before-go-on',
     title: 'the agent does not make the kernel forget the connections of a pod that it enrols',
