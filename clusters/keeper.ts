@@ -1,5 +1,6 @@
 import type { Cluster } from './cluster.ts'
 import { createCluster } from './create.ts'
+import { fingerprintOf } from './fingerprint.ts'
 import { ownIdentity } from './identity.ts'
 import { deployApps, installMesh } from './install.ts'
 import { listStanding, writeStanding } from './standing.ts'
@@ -43,6 +44,8 @@ try {
     signal.throwIfAborted()
     say({ say: 'progress', line: what })
   }
+  // Before anything is read: what changes meanwhile makes it another one.
+  const fingerprint = fingerprintOf(topology, nodeImage)
   stage(`starting ${topology.nodes.length} nodes`)
   cluster = await createCluster(provider, topology, {
     ...(nodeImage ? { nodeImage } : {}),
@@ -63,6 +66,7 @@ try {
     release,
     topology,
     topologyGiven,
+    fingerprint,
     ...(values ? { values, valuesGiven } : {}),
     startedAt: new Date().toISOString(),
     handle: cluster.handle,

@@ -25,6 +25,7 @@ function standing(name: string, id: string, keeper = ownIdentity()): Standing {
     release: 'today',
     topologyGiven: 'two-nodes',
     topology: { name: 't' } as Topology,
+    fingerprint: 'f',
     startedAt: '2026-01-02T03:04:05.678Z',
     handle: { id, provider: 'lab', kubeconfig: '/k', nodes: [{ name: 'one', address: '172.30.0.11', initPid: 1 }] },
     keeper,

@@ -25,6 +25,8 @@ const standingSchema = z.object({
     .optional(),
   valuesGiven: z.string().optional(),
   topology: z.unknown().transform((value) => value as Topology),
+  /** Of what it was made (`fingerprintOf`). */
+  fingerprint: z.string(),
   startedAt: z.string(),
   handle: z.discriminatedUnion('provider', [
     z.object({ ...handleFields, provider: z.literal('lab'), nodes: z.array(z.object({ ...nodeFields, initPid: z.number() })).readonly() }),

@@ -192,6 +192,31 @@ describe('a cluster of kind', () => {
   })
 })
 
+test('with a bridge as its network, pods of a node share it, and reach the name server of another node', async () => {
+  const id = newOwnerId()
+  await using cluster = await createKind({ ...optionsOf(id), topology: { ...topology, nodes: ['one'], network: 'bridge' } })
+  const [one] = cluster.nodes as [ClusterNode]
+  const api = new ApiClient(accessOf(cluster.kubeconfig))
+  try {
+    const pod = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'on-bridge', namespace: 'default' },
+      spec: { nodeName: 'one', containers: [{ name: 'pause', image: 'registry.k8s.io/pause:3.10', imagePullPolicy: 'Never' }] },
+    }
+    await cluster.apply([pod])
+    const address = await api.until('/api/v1/namespaces/default/pods', (pods) => (pods as Pod[])[0]?.status?.podIP)
+    expect((await output(one, ['ip', '-o', 'route', 'get', address])).stdout).toContain(' dev cni0 ')
+    expect((await output(one, ['bridge', 'link'])).stdout).toMatch(/ master cni0 .*state forwarding/)
+    const [server] = (await api.list('/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns')).items as Pod[]
+    const script = `f=$(for f in /var/run/netns/*; do nsenter --net=$f ip -o addr | grep -q ' ${address}/' && echo $f; done)
+exec nsenter --net=$f bash -c 'exec 3<>/dev/tcp/${server!.status!.podIP}/53'`
+    expect(await output(one, ['sh', '-c', script])).toMatchObject({ code: 0 })
+  } finally {
+    api.close()
+  }
+})
+
 describe('nothing half made', () => {
   test('a network of the same name that is not ours is never touched', async () => {
     const id = newOwnerId()

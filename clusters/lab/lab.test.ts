@@ -199,6 +199,13 @@ describe('a lab', { timeout: 60_000 }, () => {
     }
   })
 
+  test('with a network that it has not says so and leaves nothing', async () => {
+    const id = newOwnerId()
+    const bridged = { ...topology, network: 'bridge' as const }
+    await expect(createLab({ id, topology: bridged, directory: scratch })).rejects.toThrow('asks for a bridge; fix: network: ptp')
+    expect(listOwners().map((o) => o.id)).not.toContain(id)
+  })
+
   test('that cannot be made says why and leaves nothing', async () => {
     const before = audit()
     const id = newOwnerId()

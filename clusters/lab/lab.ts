@@ -22,6 +22,10 @@ type Ready = Extract<FromDaemon, { say: 'ready' }>
 export async function createLab(options: ClusterOptions): Promise<Lab> {
   if (process.getuid?.() !== 0) throw new Error('a lab needs root: it makes namespaces and mounts; fix: sudo everyhop …')
   const registry = Registry.open(options.id)
+  if (options.topology.network === 'bridge') {
+    await registry.teardown()
+    throw new Error('the lab joins pods by links of their own, and this topology asks for a bridge; fix: network: ptp, or --provider kind')
+  }
   registry.register({ kind: 'processes' })
   const lab = new Lab(options, registry)
   const abort = () => void lab[Symbol.asyncDispose]()

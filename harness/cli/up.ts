@@ -1,4 +1,5 @@
 import type { Provider } from '../../clusters/create.ts'
+import { fingerprintOf } from '../../clusters/fingerprint.ts'
 import { stopDaemon } from '../../clusters/kind/docker/daemon.ts'
 import { type MeshValues, ValuesError } from '../../clusters/manifests/values/read.ts'
 import { findStanding, listStanding, type Standing, StandingError } from '../../clusters/standing.ts'
@@ -37,12 +38,10 @@ export async function up(args: UpArguments): Promise<number> {
       there.release !== release ||
       there.topologyGiven !== given ||
       there.valuesGiven !== valuesGiven
-    if (!different) tell(there, 'stands already')
-    return different
-      ? usage(
-          `cluster ${name} stands with provider ${there.handle.provider}, mode ${there.mode}, release ${there.release}, topology ${there.topologyGiven}${there.valuesGiven ? `, values ${there.valuesGiven}` : ''}; fix: use another --name, or everyhop down ${name}`,
-        )
-      : 0
+    if (different)
+      return usage(
+        `cluster ${name} stands with provider ${there.handle.provider}, mode ${there.mode}, release ${there.release}, topology ${there.topologyGiven}${there.valuesGiven ? `, values ${there.valuesGiven}` : ''}; fix: use another --name, or everyhop down ${name}`,
+      )
   }
   let topology: ReturnType<typeof loadTopology>
   let values: MeshValues | undefined
@@ -52,6 +51,14 @@ export async function up(args: UpArguments): Promise<number> {
   } catch (error) {
     if (!(error instanceof TopologyError || error instanceof ValuesError)) throw error
     return usage(error.message)
+  }
+  if (there) {
+    if (there.fingerprint !== fingerprintOf(topology, nodeImage))
+      return usage(
+        `cluster ${name} stands, but its topology, its images or their manifests have changed since; fix: everyhop down ${name}, then up again`,
+      )
+    tell(there, 'stands already')
+    return 0
   }
   if (!mayMakeNamespaces('up')) return 3
   const progress = new ProgressView(process.stderr)
