@@ -1,7 +1,5 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ApiClient, accessOf } from '../api-client.ts'
@@ -9,47 +7,11 @@ import { attachCluster } from '../attach.ts'
 import type { ClusterNode, SpawnOptions } from '../cluster.ts'
 import type { KubernetesObject, Pod } from '../kubernetes.ts'
 import { compareNodes, snapshotNode } from '../node-audit.ts'
-import { processesOf } from '../processes.ts'
-import { clean, newOwnerId, Registry } from '../registry.ts'
-import { loadTopology } from '../topology.ts'
-import type { Docker } from './docker/docker.ts'
-import { findDocker } from './docker/find-docker.ts'
-import { createKind, type KindCluster, type KindOptions } from './kind.ts'
-import { partsOf } from './remove.ts'
+import { newOwnerId } from '../registry.ts'
+import { createKind, type KindCluster } from './kind.ts'
+import { KindTests, topology } from './testing/kind-tests.ts'
 
-const topology = loadTopology('two-nodes')
-let state: string
-let docker: Docker
-
-beforeAll(async () => {
-  state = mkdtempSync(join(tmpdir(), 'everyhop-kind-'))
-  process.env.EVERYHOP_STATE_DIR = state
-  docker = await findDocker()
-})
-afterAll(() => {
-  delete process.env.EVERYHOP_STATE_DIR
-  rmSync(state, { recursive: true, force: true })
-})
-
-function optionsOf(id: string, more: Partial<KindOptions> = {}): KindOptions {
-  const directory = join(state, 'files', id)
-  Registry.open(id).register({ kind: 'directory', path: directory })
-  mkdirSync(directory, { recursive: true })
-  return { id, topology, directory, logDirectory: state, ...more }
-}
-
-/** Names of the volumes that the cluster's containers have. */
-async function volumesOf(id: string): Promise<string[]> {
-  const { containers } = await partsOf(docker, id)
-  return docker.lines(['inspect', '--format', '{{range .Mounts}}{{if eq .Type "volume"}}{{println .Name}}{{end}}{{end}}', ...containers])
-}
-
-/** What Docker has of a cluster. Others may use the same Docker. */
-async function left(id: string, volumes: readonly string[] = []): Promise<string[]> {
-  const { containers, networks } = await partsOf(docker, id)
-  const all = await docker.lines(['volume', 'ls', '--quiet'])
-  return [...containers, ...networks, ...volumes.filter((name) => all.includes(name))]
-}
+const kind = new KindTests()
 
 async function output(node: ClusterNode, argv: readonly string[], options?: SpawnOptions) {
   const child = node.spawn(argv, options)
@@ -67,7 +29,7 @@ describe('a cluster of kind', () => {
   let api: ApiClient
 
   beforeAll(async () => {
-    cluster = await createKind(optionsOf(newOwnerId()))
+    cluster = await createKind(kind.optionsOf(newOwnerId()))
     api = new ApiClient(accessOf(cluster.kubeconfig))
   })
   afterAll(async () => {
@@ -171,30 +133,30 @@ describe('a cluster of kind', () => {
 
   test('a node that is stopped is told', async () => {
     const container = cluster.handle.nodes[1]!.container
-    await docker.run(['pause', container])
+    await kind.docker.run(['pause', container])
     try {
       await expect(cluster.check()).rejects.toThrow(`nodes of cluster ${cluster.id} do not run: /${container} paused`)
     } finally {
-      await docker.run(['unpause', container])
+      await kind.docker.run(['unpause', container])
     }
     await cluster.check()
   })
 
   test('ends with nothing of it left', async () => {
     const { id } = cluster
-    const volumes = await volumesOf(id)
+    const volumes = await kind.volumesOf(id)
     expect(volumes).toHaveLength(3)
-    expect(await left(id, volumes)).toHaveLength(7)
+    expect(await kind.left(id, volumes)).toHaveLength(7)
     await cluster[Symbol.asyncDispose]()
-    expect(await left(id, volumes)).toEqual([])
-    expect(existsSync(join(state, `${id}.jsonl`))).toBe(false)
-    expect(existsSync(join(state, 'files', id))).toBe(false)
+    expect(await kind.left(id, volumes)).toEqual([])
+    expect(existsSync(join(kind.state, `${id}.jsonl`))).toBe(false)
+    expect(existsSync(join(kind.state, 'files', id))).toBe(false)
   })
 })
 
 test('with a bridge as its network, pods of a node share it, and reach the name server of another node', async () => {
   const id = newOwnerId()
-  await using cluster = await createKind({ ...optionsOf(id), topology: { ...topology, nodes: ['one'], network: 'bridge' } })
+  await using cluster = await createKind({ ...kind.optionsOf(id), topology: { ...topology, nodes: ['one'], network: 'bridge' } })
   const [one] = cluster.nodes as [ClusterNode]
   const api = new ApiClient(accessOf(cluster.kubeconfig))
   try {
@@ -215,60 +177,4 @@ exec nsenter --net=$f bash -c 'exec 3<>/dev/tcp/${server!.status!.podIP}/53'`
   } finally {
     api.close()
   }
-})
-
-describe('nothing half made', () => {
-  test('a network of the same name that is not ours is never touched', async () => {
-    const id = newOwnerId()
-    await docker.run(['network', 'create', id])
-    try {
-      await expect(createKind(optionsOf(id))).rejects.toThrow(
-        `Docker has something called ${id} that is not ours: ${id}; fix: remove or rename it`,
-      )
-      expect((await partsOf(docker, id)).networks).toEqual([id])
-    } finally {
-      await docker.run(['network', 'rm', id])
-    }
-    expect(existsSync(join(state, 'files', id))).toBe(false)
-  })
-
-  test('an image that is no node image is refused before anything is made', async () => {
-    const id = newOwnerId()
-    const image = `everyhop/empty:${process.pid}`
-    await docker.run(['import', '/dev/null', image])
-    try {
-      await expect(createKind(optionsOf(id, { nodeImage: image }))).rejects.toThrow(`${image} is no node image for kind`)
-    } finally {
-      await docker.run(['rmi', image])
-    }
-    expect(await left(id)).toEqual([])
-  })
-
-  test.each([
-    ['when its first container comes', ['--all'], 1],
-    ['when its nodes run', [], 3],
-  ])('killed in the middle of its making, %s, it is removed by clean', async (_, which, count) => {
-    const id = newOwnerId()
-    const maker = spawn(process.execPath, ['--v8-pool-size=0', join(import.meta.dirname, 'testing/make.ts'), id], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-      env: process.env,
-    })
-    const ended = once(maker, 'exit')
-    const containers = () => docker.lines(['ps', ...which, '--quiet', '--filter', `name=^${id}-`])
-    await expect.poll(async () => (await containers()).length, { timeout: 60_000, interval: 20 }).toBeGreaterThanOrEqual(count)
-    maker.kill('SIGKILL')
-    await ended
-    // Those that only came may go again: their maker is dead.
-    const volumes = count === 3 ? await volumesOf(id) : []
-    expect(volumes).toHaveLength(count === 3 ? 3 : 0)
-    const report = await clean([id])
-    expect(report.failed).toEqual([])
-    expect(report.cleaned[0]!.removed).toContain(`network ${id}`)
-    if (count === 3) expect(report.cleaned[0]!.removed.filter((line) => line.startsWith('container '))).toHaveLength(3)
-    expect(await left(id, volumes)).toEqual([])
-    expect(processesOf(id)).toEqual([])
-    expect(readFileSync('/proc/mounts', 'utf8')).not.toContain(id)
-    expect(existsSync(join(state, `${id}.jsonl`))).toBe(false)
-    expect(existsSync(join(state, 'files', id))).toBe(false)
-  })
 })
