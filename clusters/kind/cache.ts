@@ -1,6 +1,6 @@
 import { existsSync, rmSync } from 'node:fs'
 import { listOwners } from '../registry.ts'
-import { daemonDirectory, stopDaemon } from './docker/daemon.ts'
+import { containersInDaemon, daemonDirectory, stopDaemon } from './docker/daemon.ts'
 import { Docker } from './docker/docker.ts'
 import { onPath } from './docker/find-docker.ts'
 import { cacheDirectory } from './node-image/step.ts'
@@ -17,6 +17,9 @@ export async function removeCache(): Promise<string[]> {
   const using = listOwners().filter((owner) => owner.alive && owner.resources.some((r) => r.kind === 'docker'))
   if (using.length > 0)
     throw new Error(`the cache is in use by ${using.map((o) => o.label ?? o.id).join(', ')}; fix: end that first (everyhop down --all)`)
+  const containers = await containersInDaemon()
+  if (containers.length > 0)
+    throw new Error(`our Docker daemon still has containers: ${containers.join(', ')}; fix: end what they are of first`)
   const removed: string[] = []
   const daemon = daemonDirectory()
   if (await stopDaemon(daemon)) removed.push(`Docker daemon in ${daemon}`)

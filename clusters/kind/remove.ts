@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { daemonDirectory, daemonPid, hostOf, removeContainerFiles } from './docker/daemon.ts'
+import { daemonDirectory, hostOf, removeContainerFiles } from './docker/daemon.ts'
 import { Docker } from './docker/docker.ts'
 
 /** kind's mark on the containers of a cluster (its pkg/cluster/internal/providers/docker/constants.go). */
@@ -30,12 +30,8 @@ export async function partsOf(docker: Docker, cluster: string): Promise<{ contai
  * @throws Error that names what stays, with the fix
  */
 export async function removeCluster({ cluster, host }: DockerCluster): Promise<string[]> {
-  const directory = daemonDirectory()
-  if (host === hostOf(directory) && daemonPid(directory) === undefined) {
-    // They ended with our daemon; what they had written is still there.
-    await removeContainerFiles(directory)
-    return []
-  }
+  // All of them have ended with our daemon if that has; what they had written may still be there.
+  if (host === hostOf(daemonDirectory()) && (await removeContainerFiles())) return []
   const docker = new Docker(host ? { host } : {})
   const removed: string[] = []
   try {

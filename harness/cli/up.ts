@@ -1,6 +1,6 @@
 import type { Provider } from '../../clusters/create.ts'
 import { fingerprintOf } from '../../clusters/fingerprint.ts'
-import { stopDaemon } from '../../clusters/kind/docker/daemon.ts'
+import { containersInDaemon, stopDaemon } from '../../clusters/kind/docker/daemon.ts'
 import { type MeshValues, ValuesError } from '../../clusters/manifests/values/read.ts'
 import { findStanding, listStanding, type Standing, StandingError } from '../../clusters/standing.ts'
 import { loadTopology, TopologyError } from '../../clusters/topology.ts'
@@ -102,7 +102,16 @@ export async function down(name: string | undefined, { all }: { all: boolean }):
       code = 3
     }
   }
-  if (all && (await stopDaemon()))
-    process.stdout.write('our Docker daemon is ended; what it has stored stays until everyhop clean --cache\n')
-  return code
+  return (all && (await endDaemon())) || code
+}
+
+/** Our Docker daemon, unless somebody still needs it. @returns an exit code */
+async function endDaemon(): Promise<number> {
+  const containers = await containersInDaemon()
+  if (containers.length > 0) {
+    process.stderr.write(`everyhop: our Docker daemon goes on, it has containers of others: ${containers.join(', ')}\n`)
+    return 3
+  }
+  if (await stopDaemon()) process.stdout.write('our Docker daemon is ended; what it has stored stays until everyhop clean --cache\n')
+  return 0
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { compareHosts, snapshotHost } from '../../audit.ts'
-import { daemonPid, startDaemon, stopDaemon } from './daemon.ts'
+import { containersInDaemon, daemonPid, startDaemon, stopDaemon } from './daemon.ts'
 import { exitProgram } from './exit-program.ts'
 import { runsPrivileged } from './find-docker.ts'
 
@@ -17,21 +17,13 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-/** Of the host: what belongs to no process, and cgroups of this daemon. */
+/** Of the host: what others, which may start and end at the same time, do not change; mounts and cgroups of this daemon. */
 function host() {
-  const cgroup = `everyhop-docker-${statSync(directory).ino}`
-  const { netns, links, rules, policyRules, routes, mounts } = snapshotHost(join(directory, 'nothing'))
-  return {
-    ...snapshotHost(join(directory, 'nothing')),
-    netns,
-    links,
-    rules,
-    policyRules,
-    routes,
-    mounts,
-    processes: [],
-    cgroups: globSync(`/sys/fs/cgroup/{,*/}${cgroup}`),
-  }
+  const { links, rules, policyRules, routes, ipsets, mounts } = snapshotHost(join(directory, 'nothing'))
+  const none = { netns: [], processes: [], state: [] }
+  const own = mounts.filter((line) => line.includes(directory) || line.includes('docker'))
+  const cgroups = globSync(`/sys/fs/cgroup/{,*/}everyhop-docker-${statSync(directory).ino}`)
+  return { ...none, links, rules, policyRules, routes, ipsets, mounts: own, cgroups }
 }
 
 test('our own Docker daemon leaves the host as it is, runs privileged containers, and ends whole, also when it is killed', async () => {
@@ -50,6 +42,15 @@ test('our own Docker daemon leaves the host as it is, runs privileged containers
   await docker.run(['create', '--name', 'left', '--network', 'probe', '--volume', '/data', 'probe', '/exit'])
   const layers = () => readdirSync(join(directory, 'data/overlay2')).length
   const withContainer = layers()
+
+  expect(await containersInDaemon(directory)).toEqual(['left'])
+  // Where it is not seen it is left alone: from another process namespace.
+  const url = new URL('daemon.ts', import.meta.url).href
+  const program = `const d = await import('${url}'); console.log(d.daemonPid('${directory}'), await d.stopDaemon('${directory}'))`
+  const node = [process.execPath, '--v8-pool-size=0', '--input-type=module', '-e', program]
+  const { stdout } = await execa('unshare', ['--pid', '--fork', '--mount-proc', ...node])
+  expect(stdout).toBe('undefined false')
+  expect(await containersInDaemon(directory)).toEqual(['left'])
 
   process.kill(docker.place.networkOf!, 'SIGKILL')
   await expect.poll(() => daemonPid(directory), { timeout: 10_000 }).toBeUndefined()

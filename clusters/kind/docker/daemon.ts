@@ -1,10 +1,9 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
-import { startTime } from '../../processes.ts'
 import { cacheDirectory } from '../node-image/step.ts'
 import { Docker } from './docker.ts'
 import { runcWithoutSysResource } from './runc-wrapper.ts'
@@ -12,6 +11,11 @@ import { runcWithoutSysResource } from './runc-wrapper.ts'
 /** How long the daemon may take until it answers, and to end by itself; milliseconds. */
 const startMs = 60_000
 const endMs = 20_000
+/** Between two looks, milliseconds. */
+const lookMs = 50
+
+/** Exit code of flock when somebody else has the lock. */
+const conflict = 75
 
 const bridge = { name: 'docker0', address: '172.17.0.1/16' }
 
@@ -43,7 +47,7 @@ ip link set ${bridge.name} up
 exec dockerd --config-file "$0/daemon.json"`
 
 /** Under the lock that the daemon holds while it runs, and all that it starts. */
-const locked = (directory: string) => ['--nonblock', '--no-fork', '--conflict-exit-code', '75', join(directory, 'lock')]
+const locked = (directory: string) => ['--nonblock', '--no-fork', '--conflict-exit-code', String(conflict), join(directory, 'lock')]
 
 /**
  * Our own Docker daemon, started if it is not there: in network, mount and process namespaces of its own, so that the host's network and mounts are not touched
@@ -52,11 +56,27 @@ const locked = (directory: string) => ['--nonblock', '--no-fork', '--conflict-ex
  */
 export async function startDaemon(directory = daemonDirectory()): Promise<Docker> {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
-  const running = daemonPid(directory)
-  if (running !== undefined) return answering(directory, running)
-  // Cgroups of containers that died with a daemon before this one.
-  removeCgroups(directory)
-  writeFileSync(join(directory, 'daemon.json'), JSON.stringify(configuration(directory), undefined, 2))
+  const deadline = performance.now() + startMs
+  for (;;) {
+    const running = daemonPid(directory)
+    if (running !== undefined) return answering(directory, deadline)
+    // Cgroups of containers that died with a daemon before this one.
+    await removeContainerFiles(directory)
+    writeFileSync(join(directory, 'daemon.json'), JSON.stringify(configuration(directory), undefined, 2))
+    const starter = await start(directory)
+    const ended = once(starter, 'exit') as Promise<[number | null]>
+    const found = await Promise.race([answering(directory, deadline), ended.then(([code]) => code)])
+    if (found instanceof Docker) {
+      starter.unref()
+      return found
+    }
+    // Another start was first, or what a daemon before this one had started is still ending: both hold the lock.
+    if (found !== conflict) throw new Error(lastWords(directory, 'ended at once'))
+    await sleep(lookMs)
+  }
+}
+
+async function start(directory: string): Promise<ChildProcess> {
   const log = openSync(join(directory, 'daemon.log'), 'a')
   const namespaces = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc']
   const child = spawn('flock', [...locked(directory), 'unshare', ...namespaces, 'sh', '-ec', script, directory], {
@@ -67,9 +87,7 @@ export async function startDaemon(directory = daemonDirectory()): Promise<Docker
   })
   closeSync(log)
   await once(child, 'spawn')
-  child.unref()
-  // Another start may have been first: then this one ends, and that one's daemon is as good.
-  return answering(directory, child.pid!)
+  return child
 }
 
 function configuration(directory: string): object {
@@ -98,9 +116,8 @@ export function daemonPid(directory = daemonDirectory()): number | undefined {
     .find((pid) => commandLine(pid).includes(directory))
 }
 
-/** Until the daemon's socket answers. @throws Error with its last words, when it ends before */
-async function answering(directory: string, started: number): Promise<Docker> {
-  const deadline = performance.now() + startMs
+/** Until the daemon's socket answers. @throws Error with its last words, when it does not in time */
+async function answering(directory: string, deadline: number): Promise<Docker> {
   for (;;) {
     const pid = daemonPid(directory)
     if (pid !== undefined && existsSync(socketOf(directory))) {
@@ -108,16 +125,15 @@ async function answering(directory: string, started: number): Promise<Docker> {
       const answer = await docker.run(['version', '--format', '{{.Server.Version}}']).catch(() => undefined)
       if (answer !== undefined) return docker
     }
-    const over = pid === undefined && startTime(started) === undefined
-    if (over || performance.now() > deadline) {
-      const log = join(directory, 'daemon.log')
-      const words = readFileSync(log, 'utf8').trim().split('\n').slice(-5).join('\n')
-      throw new Error(
-        `our Docker daemon ${over ? 'ended at once' : `does not answer after ${startMs / 1000} s`}:\n${words}\n  fix: see ${log}`,
-      )
-    }
-    await sleep(50)
+    if (performance.now() > deadline) throw new Error(lastWords(directory, `does not answer after ${startMs / 1000} s`))
+    await sleep(lookMs)
   }
+}
+
+function lastWords(directory: string, what: string): string {
+  const log = join(directory, 'daemon.log')
+  const words = readFileSync(log, 'utf8').trim().split('\n').slice(-5).join('\n')
+  return `our Docker daemon ${what}:\n${words}\n  fix: see ${log}`
 }
 
 /** Ends our Docker daemon with all containers; its images stay. @returns whether one ran */
@@ -137,12 +153,19 @@ export async function stopDaemon(directory = daemonDirectory()): Promise<boolean
   return pid !== undefined
 }
 
-/** Removes what containers have left in the files of a daemon that does not run. */
-export async function removeContainerFiles(directory = daemonDirectory()): Promise<void> {
-  if (!existsSync(directory)) return
-  // Another start may come meanwhile: that one does the same first.
-  await execa('flock', [...locked(directory), 'sh', '-ec', forget, directory], { reject: false })
-  if (daemonPid(directory) === undefined) removeCgroups(directory)
+/** Removes what containers have left in the files of a daemon that does not run. @returns false, with nothing done, when it does run */
+export async function removeContainerFiles(directory = daemonDirectory()): Promise<boolean> {
+  if (!existsSync(directory)) return true
+  // The lock tells for sure: a daemon of another process namespace is not seen. And another start may come meanwhile: that one does the same first.
+  const { exitCode } = await execa('flock', [...locked(directory), 'sh', '-ec', forget, directory], { reject: false })
+  if (exitCode === 0) removeCgroups(directory)
+  return exitCode === 0
+}
+
+/** Names of the containers in our Docker daemon, if it runs. */
+export async function containersInDaemon(directory = daemonDirectory()): Promise<string[]> {
+  if (daemonPid(directory) === undefined) return []
+  return new Docker({ host: hostOf(directory) }).lines(['ps', '--all', '--format', '{{.Names}}'])
 }
 
 /** Removes the daemon's files too: everything that it has stored. */
