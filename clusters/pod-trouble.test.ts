@@ -132,10 +132,20 @@ describe('what is told of a pod', () => {
 
 test('pods that the cluster does not admit are told by the workload that wants them', async () => {
   const message = 'Error creating: pods "ztunnel-x" is forbidden: violates PodSecurity "restricted:latest": unrestricted capabilities'
-  server.store.create(resources.events, {
-    metadata: { name: 'ztunnel.1', namespace: 'demo' },
-    ...{ type: 'Warning', reason: 'FailedCreate', message, involvedObject: { kind: 'DaemonSet', name: 'ztunnel', namespace: 'demo' } },
-  } as never)
+  for (const [name, at] of [
+    ['ztunnel.1', '2026-01-01T00:00:02Z'],
+    ['ztunnel.2', '2026-01-01T00:00:01Z'],
+  ] as const)
+    server.store.create(resources.events, {
+      metadata: { name, namespace: 'demo' },
+      ...{
+        type: 'Warning',
+        reason: 'FailedCreate',
+        message: name === 'ztunnel.1' ? message : 'before',
+        lastTimestamp: at,
+        involvedObject: { kind: 'DaemonSet', name: 'ztunnel', namespace: 'demo' },
+      },
+    } as never)
   expect(await workloadTrouble(api, 'demo')).toEqual([
     `DaemonSet ztunnel: Warning FailedCreate: ${message}\n  fix: the cluster does not admit the pod: the message names the policy or the quota`,
   ])

@@ -95,8 +95,10 @@ export async function podTrouble(api: ApiClient, pod: Pod): Promise<string> {
 /** Why a namespace's workloads have fewer pods than they should, in lines; none if nothing was refused. */
 export async function workloadTrouble(api: ApiClient, namespace: string): Promise<string[]> {
   const kinds = ['DaemonSet', 'Deployment', 'ReplicaSet']
-  const events = await warnings(api, namespace, ({ involvedObject: of }) => kinds.includes(of?.kind ?? ''))
-  return events.map(({ of, reason, text }) => `${of}: ${text}\n  fix: ${fixes[reason ?? ''] ?? `kubectl -n ${namespace} describe ${of}`}`)
+  const events = await warnings(api, namespace, ({ involvedObject: of }) => kinds.includes(of?.kind ?? ''), Number.POSITIVE_INFINITY)
+  // A workload that is refused is refused again and again, in words that differ by the pod's name.
+  const last = [...new Map(events.map((e) => [`${e.of} ${e.reason}`, e])).values()]
+  return last.map(({ of, reason, text }) => `${of}: ${text}\n  fix: ${fixes[reason ?? ''] ?? `kubectl -n ${namespace} describe ${of}`}`)
 }
 
 /** The last lines of a container's log; of the attempt before, when the one that comes next has not begun. */
@@ -111,13 +113,13 @@ async function lastWords(api: ApiClient, { metadata }: Pod, { name, state, lastS
 }
 
 /** The newest warnings about some objects, the oldest first. */
-async function warnings(api: ApiClient, namespace: string | undefined, isAbout: (event: Event) => boolean) {
+async function warnings(api: ApiClient, namespace: string | undefined, isAbout: (event: Event) => boolean, most = eventLines) {
   const list = await api.list(`/api/v1/namespaces/${namespace}/events`).catch(() => ({ items: [] }))
   const when = (e: Event) => e.lastTimestamp ?? e.eventTime ?? e.firstTimestamp ?? ''
   return (list.items as Event[])
     .filter((e) => e.type === 'Warning' && isAbout(e))
     .sort((a, b) => (when(a) < when(b) ? -1 : 1))
-    .slice(-eventLines)
+    .slice(-most)
     .map(({ type, reason, message, involvedObject: of }) => ({
       reason,
       of: `${of?.kind} ${of?.name}`,

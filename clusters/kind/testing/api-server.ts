@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,13 +12,23 @@ import { program } from '../node-image/programs.ts'
 /** How long a real API server takes at most until it is ready, milliseconds. */
 const startMs = 60_000
 
-/** Kubernetes' own API server with its etcd, on the loopback, without nodes and controllers. */
+/** Kubernetes' own API server with its etcd, on the loopback, without nodes. */
 export interface RealApiServer extends AsyncDisposable {
   readonly access: ApiAccess
+  /** A kubeconfig file of the administrator. */
+  readonly kubeconfig: string
 }
 
-/** Starts the programs that our node image is made of; compiles them first where they are not in the cache. */
-export async function startRealApiServer(): Promise<RealApiServer> {
+/** What turns workloads into pods, and nothing that looks after nodes: there are no kubelets. */
+const controllers = ['daemonset', 'deployment', 'replicaset', 'serviceaccount', 'garbage-collector', 'namespace'].map(
+  (name) => `${name}-controller`,
+)
+
+/**
+ * Starts the programs that our node image is made of; compiles them first where they are not in the cache.
+ * @param withControllers Kubernetes' controllers of workloads and its scheduler too
+ */
+export async function startRealApiServer({ withControllers = false } = {}): Promise<RealApiServer> {
   const [etcd, kubernetes] = [await program('etcd'), await program('kubernetes')]
   const directory = mkdtempSync(join(tmpdir(), 'everyhop-api-'))
   const children: ChildProcess[] = []
@@ -37,13 +47,9 @@ export async function startRealApiServer(): Promise<RealApiServer> {
     const [clients, peers, port] = [await freePort(), await freePort(), await freePort()]
     const start = (file: string, args: Readonly<Record<string, string>>) => {
       const log = openSync(join(directory, 'log'), 'a')
-      children.push(
-        spawn(
-          file,
-          Object.entries(args).map(([key, value]) => `--${key}=${value}`),
-          { cwd: directory, stdio: ['ignore', log, log] },
-        ),
-      )
+      const flags = Object.entries(args).map(([key, value]) => `--${key}=${value}`)
+      children.push(spawn(file, flags, { cwd: directory, stdio: ['ignore', log, log] }))
+      closeSync(log)
     }
     const [url, peer] = [`http://127.0.0.1:${clients}`, `http://127.0.0.1:${peers}`]
     start(join(etcd.directory, 'etcd'), {
@@ -58,7 +64,8 @@ export async function startRealApiServer(): Promise<RealApiServer> {
     writeFileSync(join(directory, 'accounts.key'), privateKey.export({ type: 'pkcs1', format: 'pem' }))
     writeFileSync(join(directory, 'tokens.csv'), 'admin,admin,admin,"system:masters"\n')
     // One binary that is what its name says.
-    symlinkSync(join(kubernetes.directory, 'kubernetes'), join(directory, 'kube-apiserver'))
+    for (const name of ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler'])
+      symlinkSync(join(kubernetes.directory, 'kubernetes'), join(directory, name))
     start(join(directory, 'kube-apiserver'), {
       'etcd-servers': url,
       'secure-port': String(port),
@@ -73,11 +80,31 @@ export async function startRealApiServer(): Promise<RealApiServer> {
       'allow-privileged': 'true',
     })
     const access = await ready(join(directory, 'certificates/apiserver.crt'), port, children, join(directory, 'log'))
-    return { access, [Symbol.asyncDispose]: stop }
+    const kubeconfig = join(directory, 'kubeconfig')
+    writeFileSync(kubeconfig, configOf(access))
+    if (withControllers) {
+      const common = { kubeconfig, 'leader-elect': 'false', 'secure-port': '0' }
+      start(join(directory, 'kube-controller-manager'), { ...common, controllers: controllers.join(',') })
+      start(join(directory, 'kube-scheduler'), common)
+    }
+    return { access, kubeconfig, [Symbol.asyncDispose]: stop }
   } catch (error) {
     await stop()
     throw error
   }
+}
+
+/** JSON is YAML. */
+function configOf({ server, ca = '', token }: ApiAccess): string {
+  const name = 'test'
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name, cluster: { server, 'certificate-authority-data': Buffer.from(ca).toString('base64') } }],
+    users: [{ name, user: { token } }],
+    contexts: [{ name, context: { cluster: name, user: name } }],
+    'current-context': name,
+  })
 }
 
 async function ready(certificate: string, port: number, children: readonly ChildProcess[], log: string): Promise<ApiAccess> {
