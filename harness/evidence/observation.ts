@@ -74,7 +74,7 @@ export interface Tuple {
 export interface ConntrackObservation extends Base {
   readonly kind: 'conntrack'
   readonly t: number
-  readonly event: 'new' | 'update' | 'destroy'
+  readonly event: 'new' | 'update' | 'destroy' | 'entry'
   readonly protocol: 'tcp' | 'udp' | 'icmp' | 'other'
   readonly orig: Tuple
   readonly reply: Tuple

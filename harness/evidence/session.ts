@@ -127,7 +127,8 @@ export class CollectorSession implements AsyncDisposable {
   }
 
   /**
-   * From now on flows of these clients are a load's: left out of packets, traces, conntrack events and sockets, in all watched namespaces, and of the nodes' logs.
+   * From now on flows of these clients are a load's: left out of packets, traces, connections and sockets, in all watched namespaces, and of the nodes' logs. All others are told as ever, but that their
+   * connections are entries instead of events, and their sockets told when they are known instead of when they are destroyed.
    * @param clients IPv4 addresses; none: everything is watched again
    * @param search their packets are read, not written: each token that begins so is told once for each device where it is readable; logs are whole, for what servers tell of the load
    */

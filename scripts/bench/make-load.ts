@@ -1,23 +1,23 @@
 /**
- * `make-load UID LOAD SECONDS`: on a node, has a pod's sleep make a load (a LoadCommand as JSON) for so many seconds, and prints its end and how many requests were answered, as one line of JSON.
- * For measurements without a collector.
+ * `make-load UID LOAD`: on a node, has a pod's sleep make a load (a LoadCommand as JSON) until it is told to end. A line `count` on stdin is answered with how many requests have ended so far, a line `end`
+ * with the load's end and the same numbers, as lines of JSON. For measurements without a collector.
  */
+import { createInterface } from 'node:readline'
 import { relayEndOfLoad, relayLoad } from '../../harness/evidence/collect/relay.ts'
 import type { LoadCommand } from '../../images/lib/load-protocol.ts'
 
-const [, , uid = '', text = '', seconds = ''] = process.argv
-if (!uid || !(Number(seconds) > 0)) {
-  console.error('usage: make-load UID LOAD SECONDS')
+const [, , uid = '', text = ''] = process.argv
+if (!uid) {
+  console.error('usage: make-load UID LOAD')
   process.exit(2)
 }
 const load = JSON.parse(text) as LoadCommand
-let answered = 0
-const running = relayLoad(
-  load,
-  (answer) => {
-    if (answer.ok) answered++
-  },
-  uid,
-)
-setTimeout(() => void relayEndOfLoad({ id: 'stop', stop: load.id }, uid), Number(seconds) * 1000)
-console.log(JSON.stringify({ ...(await running), answered }))
+const ended = { answered: 0, failed: 0 }
+const running = relayLoad(load, ({ ok }) => void ended[ok ? 'answered' : 'failed']++, uid)
+const input = createInterface({ input: process.stdin })
+const end = () => void relayEndOfLoad({ id: 'stop', stop: load.id }, uid)
+input.on('line', (line) => (line === 'count' ? console.log(JSON.stringify(ended)) : end()))
+// Whoever measures is gone.
+input.on('close', end)
+console.log(JSON.stringify({ ...(await running), ...ended }))
+process.exit(0)

@@ -117,6 +117,8 @@ export class Collector {
     const netns = new WatchedNetns(path, inode, label, this.#ring, this.#file, this.#output)
     try {
       netns.watchLegacy()
+      // Before the first wait: a load that is there already would fill the rings meanwhile.
+      if (this.#spared.clients.length > 0) this.#spareStreams(netns)
       // After the streams are open: what the rules select is read from the first packet on.
       await nft(netns, traceRules()).catch(() => nft(netns, removeTraceRules() + traceRules()))
       if (this.#spared.clients.length > 0) await this.#spareIn(netns)
@@ -155,8 +157,12 @@ export class Collector {
   }
 
   async #spareIn(netns: WatchedNetns): Promise<void> {
+    await nft(netns, spareRules(this.#spared.clients))
+    this.#spareStreams(netns)
+  }
+
+  #spareStreams(netns: WatchedNetns): void {
     const { clients, search } = this.#spared
-    await nft(netns, spareRules(clients))
     netns.spare(clients.length === 0 ? undefined : { clients: clients.map(addressNumber), ...(search === undefined ? {} : { search }) })
   }
 

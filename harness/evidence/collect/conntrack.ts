@@ -27,7 +27,8 @@ const NLM_F_CREATE = 0x400
 const protocols: Record<number, Conntrack['protocol']> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmp' }
 
 export interface Conntrack {
-  readonly event: 'new' | 'update' | 'destroy'
+  /** `entry`: no event, but how it stood when it was asked for. */
+  readonly event: 'new' | 'update' | 'destroy' | 'entry'
   readonly protocol: 'tcp' | 'udp' | 'icmp' | 'other'
   /** ICMP has no ports: 0. */
   readonly orig: { readonly from: string; readonly to: string }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { AF_INET, AF_INET6, SystemError } from '../../../images/lib/libc.ts'
 import { inNetns } from '../../../images/lib/netns.ts'
-import { attributes, be32, NETLINK_NETFILTER, NetlinkSocket, text } from './netlink.ts'
+import { attribute, attributes, be32, NETLINK_NETFILTER, NetlinkSocket, text } from './netlink.ts'
 import type { Trace } from './traces.ts'
 
 // include/uapi/linux/netfilter/nfnetlink_log.h
@@ -114,14 +114,6 @@ export class LegacyTraces {
     this.#loggers.clear()
     this.#socket.close()
   }
-}
-
-function attribute(type: number, value: Buffer): Buffer {
-  const bytes = Buffer.alloc(4 + ((value.length + 3) & ~3))
-  bytes.writeUInt16LE(4 + value.length, 0)
-  bytes.writeUInt16LE(type, 2)
-  value.copy(bytes, 4)
-  return bytes
 }
 
 /** Tells which lines are of one walk: legacy lines have no id, but each has its packet. Processors' lines can be mixed. */

@@ -22,6 +22,8 @@ export class LogFile {
   readonly #onLine: (stream: 'stdout' | 'stderr', t: number, line: string) => void
   readonly #isSpared: (record: string) => boolean
   #fd: number | undefined
+  /** Of the open file: another's it cannot become while we hold it. */
+  #inode = 0
   #position = 0
   #rest: Buffer = Buffer.alloc(0)
   readonly #partial = { stdout: '', stderr: '' }
@@ -34,6 +36,8 @@ export class LogFile {
   }
 
   read(): void {
+    // Asked for many times a second, of many files that nobody writes to.
+    if (this.#fd !== undefined && this.#isUnchanged()) return
     if (this.#fd === undefined) this.#open(historyLimit)
     this.#readToEnd()
     // Rotated: the name stands for another file now; what the old one held is read.
@@ -52,16 +56,20 @@ export class LogFile {
       // Not there (any more, or yet): the next change of its folder tells.
       return
     }
-    this.#position = Math.max(0, fstatSync(this.#fd).size - limit)
+    const { ino, size } = fstatSync(this.#fd)
+    this.#inode = ino
+    this.#position = Math.max(0, size - limit)
     this.#rest = Buffer.alloc(0)
   }
 
+  #isUnchanged(): boolean {
+    const found = statSync(this.#path, { throwIfNoEntry: false })
+    return found !== undefined && found.ino === this.#inode && found.size === this.#position
+  }
+
   #isReplaced(): boolean {
-    try {
-      return statSync(this.#path).ino !== fstatSync(this.#fd!).ino
-    } catch {
-      return false
-    }
+    const found = statSync(this.#path, { throwIfNoEntry: false })
+    return found !== undefined && found.ino !== this.#inode
   }
 
   #readToEnd(): void {

@@ -14,7 +14,7 @@ export interface LogLine {
 }
 
 /** How often logs are read while a load runs, milliseconds: its servers write a line for each request, and to be woken for each costs more than the load's own work. */
-const loadPace = 50
+const loadPace = 100
 
 /**
  * Follows the logs of all containers of a node: `/var/log/containers/POD_NAMESPACE_CONTAINER-ID.log`, links to `/var/log/pods/…/N.log`. Woken by inotify on the folders,

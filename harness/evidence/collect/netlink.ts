@@ -15,7 +15,6 @@ import {
 } from '../../../images/lib/libc.ts'
 import { inNetns } from '../../../images/lib/netns.ts'
 import { watchReadable } from '../../../images/lib/poll.ts'
-import { type Program, setFilter } from './socket-filter.ts'
 
 /** Netlink protocols (include/uapi/linux/netlink.h). */
 export const NETLINK_ROUTE = 0
@@ -24,6 +23,7 @@ export const NETLINK_NETFILTER = 12
 
 const SOL_NETLINK = 270
 const NETLINK_ADD_MEMBERSHIP = 1
+const NETLINK_DROP_MEMBERSHIP = 2
 const SO_RCVBUFFORCE = 33
 const ENOENT = 2
 const NLMSG_ERROR = 2
@@ -43,6 +43,8 @@ const buffer = Buffer.alloc(1 << 20)
 /** A netlink socket in some network namespace, listening to multicast groups. */
 export class NetlinkSocket {
   readonly #fd: number
+  readonly #protocol: number
+  readonly #groups: readonly number[]
   #stop: (() => void) | undefined
   #overruns = 0
 
@@ -54,14 +56,15 @@ export class NetlinkSocket {
   constructor(netns: number, protocol: number, groups: readonly number[], receiveBuffer = 4 << 20) {
     const fd = inNetns(netns, () => check('socket', c.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol), 'netlink'))
     this.#fd = fd
+    this.#protocol = protocol
+    this.#groups = groups
     try {
       // Before the groups are joined: no event may find the small default queue.
       check('setsockopt', c.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, int32(receiveBuffer), 4), 'SO_RCVBUFFORCE: CAP_NET_ADMIN is needed')
       const address = Buffer.alloc(12)
       address.writeUInt16LE(AF_NETLINK, 0)
       check('bind', c.bind(fd, address, address.length), 'netlink')
-      for (const group of groups)
-        check('setsockopt', c.setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, int32(group), 4), `netlink ${protocol}, group ${group}`)
+      this.listen(true)
     } catch (error) {
       c.close(fd)
       throw error
@@ -73,9 +76,11 @@ export class NetlinkSocket {
     this.#stop = watchReadable(this.#fd, onReadable)
   }
 
-  /** Leaves messages out before they are queued; undefined: none any more. */
-  filter(program: Program | undefined): void {
-    setFilter(this.#fd, program)
+  /** Joins all of its groups, or leaves them: then the kernel makes no messages if nobody else is in them. What is queued stays. */
+  listen(joined: boolean): void {
+    const option = joined ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP
+    for (const group of this.#groups)
+      check('setsockopt', c.setsockopt(this.#fd, SOL_NETLINK, option, int32(group), 4), `netlink ${this.#protocol}, group ${group}`)
   }
 
   /** Hands over all that is queued now, or the messages of at most `limit` reads: what is left wakes the watcher again. */
@@ -205,6 +210,15 @@ export function attributes(body: Buffer, offset = 0): Map<number, Buffer> {
     at += (length + 3) & ~3
   }
   return found
+}
+
+/** One attribute as it stands in a message: its header, the value, and zeros up to the next multiple of four. */
+export function attribute(type: number, value: Buffer): Buffer {
+  const bytes = Buffer.alloc(4 + ((value.length + 3) & ~3))
+  bytes.writeUInt16LE(4 + value.length, 0)
+  bytes.writeUInt16LE(type, 2)
+  value.copy(bytes, 4)
+  return bytes
 }
 
 /** A zero-terminated string attribute. */

@@ -5,17 +5,10 @@ const SO_ATTACH_FILTER = 26
 const SO_DETACH_FILTER = 27
 const LD_WORD = 0x20
 const LD_HALF = 0x28
-const LD_WORD_AT_X = 0x40
-const LD_CONSTANT = 0x00
-const LDX_CONSTANT = 0x01
 const JUMP_IF_EQUAL = 0x15
 const RETURN = 0x06
-const TAX = 0x07
 const LD_LENGTH = 0x80
 const JUMP_IF_GREATER = 0x25
-/** Ancillary loads: the offset of a netlink attribute (A: where to look, X: its type), and of one nested in another. */
-const NLATTR = 0xfffff000 + 12
-const NLATTR_NEST = 0xfffff000 + 16
 
 type Target = 'take' | 'drop' | 'cut'
 type Instruction = readonly [code: number, k: number, ifEqual?: Target | undefined, otherwise?: Target]
@@ -27,13 +20,6 @@ const ETHERTYPE_IPV4 = 0x0800
 /** Bytes before the addresses of an Ethernet frame's IPv4 header. */
 const packetSource = 26
 const packetDestination = 30
-/** struct nlmsghdr; then struct inet_diag_msg, whose addresses of 16 bytes begin 8 and 24 bytes in. In a v4-mapped one the IPv4 address is at its end. */
-const netlinkHeader = 16
-const socketAddresses = [8, 20, 24, 36].map((offset) => netlinkHeader + offset)
-/** struct nlmsghdr and struct nfgenmsg; linux/netfilter/nfnetlink_conntrack.h: CTA_TUPLE_ORIG, CTA_TUPLE_IP and CTA_IP_V4_SRC are all 1. */
-const conntrackAttributes = netlinkHeader + 4
-const FIRST = 1
-
 /** Leaves out frames from and to these IPv4 addresses. @param clients as in 10.0.0.1 → 0x0a000001 */
 export function withoutPackets(clients: readonly number[]): Program {
   return packetProgram([
@@ -54,39 +40,12 @@ export const largeKept = 114
 /** Takes all packets. */
 export const allPackets = (): Program => packetProgram([])
 
-/** Leaves out conntrack events of connections that these addresses began. */
-export function withoutConnections(clients: readonly number[]): Program {
-  return program([
-    [LD_CONSTANT, conntrackAttributes],
-    [LDX_CONSTANT, FIRST],
-    [LD_WORD, NLATTR],
-    [JUMP_IF_EQUAL, 0, 'take'],
-    [LD_WORD, NLATTR_NEST],
-    [JUMP_IF_EQUAL, 0, 'take'],
-    [LD_WORD, NLATTR_NEST],
-    [JUMP_IF_EQUAL, 0, 'take'],
-    [TAX, 0],
-    [LD_WORD_AT_X, 4],
-    ...dropIfOne(clients),
-  ])
-}
-
-/** Leaves out destroyed sockets with one of these addresses at either end. */
-export function withoutSockets(clients: readonly number[]): Program {
-  return program(socketAddresses.flatMap((offset): Instruction[] => [[LD_WORD, offset], ...dropIfOne(clients)]))
-}
-
 const dropIfOne = (clients: readonly number[]) => clients.map((address): Instruction => [JUMP_IF_EQUAL, address, 'drop'])
 
 const whole: Instruction = [RETURN, 0x40000]
 const nothing: Instruction = [RETURN, 0]
 
-function program(instructions: readonly Instruction[]): Program {
-  const all: readonly Instruction[] = [...instructions, whole, nothing]
-  return assembled(all, { take: all.length - 2, drop: all.length - 1, cut: all.length - 1 })
-}
-
-/** The same for packets: what is taken of a large one is its beginning. */
+/** What is taken of a large packet is its beginning. */
 function packetProgram(instructions: readonly Instruction[]): Program {
   const all: readonly Instruction[] = [
     ...instructions,

@@ -2,8 +2,7 @@ import { AF_INET, AF_INET6, c, check, SOCK_STREAM, SOL_SOCKET } from '../../../i
 import { socketInNetns } from '../../../images/lib/netns.ts'
 import { endpointText } from './address.ts'
 import { attributes, NETLINK_SOCK_DIAG, NetlinkSocket } from './netlink.ts'
-import { withoutSockets } from './socket-filter.ts'
-import { traceTable } from './trace-rules.ts'
+import { tracedFlow } from './trace-flow.ts'
 import type { Trace } from './traces.ts'
 
 // include/uapi/linux/sock_diag.h, inet_diag.h
@@ -14,6 +13,7 @@ const INET_DIAG_MARK = 15
 const SO_COOKIE = 57
 const IPPROTO_TCP = 6
 const TCP_SYN_RECV = 3
+const TCP_TIME_WAIT = 6
 /** struct inet_diag_msg: id (ports, addresses, cookie) at 4, uid at 64, attributes behind 72 bytes. */
 const id = 4
 const cookieAt = 44
@@ -49,6 +49,10 @@ export class Sockets {
   readonly #probes = new Map<string, () => void>()
   readonly #netns: number
   #unknown = 0
+  /** Ends of the sockets that were told while nobody listens; undefined: destroyed sockets are told. */
+  #told: Set<string> | undefined
+  /** What their ends begin with. */
+  #spared: readonly string[] = []
 
   /** @param readTraces hands over to onTrace() all that is queued: a packet of a socket was traced before the socket was destroyed */
   constructor(netns: number, readTraces: () => void, onDestroyed: (socket: DestroyedSocket) => void) {
@@ -67,14 +71,35 @@ export class Sockets {
   /** Learns the connections that are there, which no trace told of. To be called when the trace rules stand: from then on each new one is known. */
   learnPresent(): void {
     this.drain()
-    for (const family of [AF_INET, AF_INET6])
-      this.#lookup.dump(SOCK_DIAG_BY_FAMILY, request(family, Buffer.alloc(48)), (_, body) => this.#learn(body))
+    this.#learnAll()
     this.#unknown = 0
   }
 
-  /** Leaves out sockets with one of these addresses; none: all come. */
+  #learnAll(): void {
+    for (const family of [AF_INET, AF_INET6])
+      this.#lookup.dump(SOCK_DIAG_BY_FAMILY, request(family, Buffer.alloc(48), ~(1 << TCP_TIME_WAIT) >>> 0), (_, body) => this.#learn(body))
+  }
+
+  /**
+   * While these clients make a load, tells sockets of others when they are known instead of when they are destroyed; none: when they are destroyed again. While somebody listens the kernel makes a message
+   * of every socket that goes, whether a filter lets it through or not: a load pays for that. Sockets that are known already are told at once, since nobody will see them go.
+   * @param clients IPv4 addresses as numbers
+   */
   spare(clients: readonly number[]): void {
-    this.#events.filter(clients.length > 0 ? withoutSockets(clients) : undefined)
+    const asking = clients.length > 0
+    if (asking !== (this.#told !== undefined)) {
+      this.drain()
+      if (asking) {
+        this.#told = new Set()
+        this.drain()
+        this.#events.listen(false)
+      } else {
+        this.#events.listen(true)
+        this.#told = undefined
+        this.#learnAll()
+      }
+    }
+    this.#spared = clients.map((client) => `${[24, 16, 8, 0].map((shift) => (client >>> shift) & 255).join('.')}:`)
   }
 
   /** Hands over destroyed sockets as they come, until close(). */
@@ -92,6 +117,7 @@ export class Sockets {
     })
     if (events.length > 0) this.#readTraces()
     for (const event of events) this.#destroyed(event)
+    if (this.#told) this.#tellKnown()
   }
 
   #destroyed(body: Buffer): void {
@@ -118,6 +144,11 @@ export class Sockets {
    * what was destroyed on this processor before has been handed over.
    */
   probe(onSeen: () => void): void {
+    // What is asked for waits in no queue but that of the traces.
+    if (this.#told) {
+      onSeen()
+      return
+    }
     const fd = socketInNetns(this.#netns, AF_INET, SOCK_STREAM)
     const cookie = Buffer.alloc(8)
     try {
@@ -130,22 +161,19 @@ export class Sockets {
 
   /** Takes note of a traced packet: the first line of a walk through our own output chain. */
   onTrace(trace: Trace): void {
-    if (trace.table !== traceTable || trace.oif === undefined || trace.nh === undefined || trace.th === undefined) return
-    const nh = Buffer.from(trace.nh, 'hex')
-    const th = Buffer.from(trace.th, 'hex')
-    const isV6 = nh[0]! >> 4 === 6
-    if ((isV6 ? nh[6] : nh[9]) !== IPPROTO_TCP || th.length < 20) return
-    const addresses = isV6 ? nh.subarray(8, 40) : nh.subarray(12, 20)
-    const half = addresses.length / 2
-    const key = `${endpointText(addresses.subarray(0, half), th.readUInt16BE(0))} ${endpointText(addresses.subarray(half), th.readUInt16BE(2))}`
-    const isSyn = (th[13]! & 0x02) !== 0
-    if (!isSyn && this.#marks.get(key)?.answered) return
+    if (trace.oif === undefined) return
+    const flow = tracedFlow(trace)
+    if (flow?.protocol !== 'tcp') return
+    const key = `${flow.from} ${flow.to}`
+    if (flow.isSyn) this.#told?.delete(key)
+    else if (this.#marks.get(key)?.answered) return
+    const half = flow.addresses.length / 2
     const socketId = Buffer.alloc(48)
-    th.copy(socketId, 0, 0, 4)
-    addresses.copy(socketId, 4, 0, half)
-    addresses.copy(socketId, 20, half)
+    flow.ports.copy(socketId)
+    flow.addresses.copy(socketId, 4, 0, half)
+    flow.addresses.copy(socketId, 20, half)
     socketId.fill(0xff, 40)
-    const answer = this.#lookup.ask(SOCK_DIAG_BY_FAMILY, request(isV6 ? AF_INET6 : AF_INET, socketId))
+    const answer = this.#lookup.ask(SOCK_DIAG_BY_FAMILY, request(flow.family === 'ip6' ? AF_INET6 : AF_INET, socketId))
     const found = answer !== undefined && ends(answer).join(' ') === key && this.#learn(answer)
     remember(this.#marks, key, { mark: trace.mark, answered: found })
   }
@@ -158,8 +186,33 @@ export class Sockets {
     if (body.readUInt16BE(id + 2) === 0 || !mark) return false
     // Half open: its child inherits cookie and mark, but has no owner yet.
     const isHalfOpen = body[1] === TCP_SYN_RECV
-    remember(this.#answered, cookieOf(body), { local, peer, mark: mark.readUInt32LE(0), uid: isHalfOpen ? -1 : body.readUInt32LE(uidAt) })
+    const known = { local, peer, mark: mark.readUInt32LE(0), uid: isHalfOpen ? -1 : body.readUInt32LE(uidAt) }
+    remember(this.#answered, cookieOf(body), known)
+    if (!isHalfOpen) this.#tell(known)
     return !isHalfOpen
+  }
+
+  /** Half open ones too, and those that were gone before they could be asked for. */
+  #tellKnown(): void {
+    for (const known of this.#answered.values()) this.#tell(known)
+    for (const [key, { mark }] of this.#marks) {
+      const [local = '', peer = ''] = key.split(' ')
+      this.#tell({ local, peer, mark, uid: -1 })
+    }
+  }
+
+  /** While nobody listens: once, until its ends open a connection anew. */
+  #tell(socket: DestroyedSocket): void {
+    const key = `${socket.local} ${socket.peer}`
+    if (
+      !this.#told ||
+      this.#told.has(key) ||
+      this.#spared.some((client) => socket.local.startsWith(client) || socket.peer.startsWith(client))
+    )
+      return
+    if (this.#told.size >= memory) this.#told.clear()
+    this.#told.add(key)
+    this.#onDestroyed(socket)
   }
 
   /** Destroy events that were dropped, or whose mark nobody knows any more. */
@@ -175,12 +228,12 @@ export class Sockets {
   }
 }
 
-/** struct inet_diag_req_v2 for TCP in any state. */
-function request(family: number, socketId: Buffer): Buffer {
+/** struct inet_diag_req_v2 for TCP. @param states a bit for each that is asked for; all unless told */
+function request(family: number, socketId: Buffer, states = 0xffffffff): Buffer {
   const b = Buffer.alloc(56)
   b[0] = family
   b[1] = IPPROTO_TCP
-  b.writeUInt32LE(0xffffffff, 4)
+  b.writeUInt32LE(states, 4)
   socketId.copy(b, 8)
   return b
 }

@@ -1,5 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Conntrack } from './conntrack.ts'
 import { TestNode } from './test-node.ts'
+
+/** enum ip_conntrack_status: IPS_SEEN_REPLY. */
+const seenReply = 2
 
 /** The client's flows are a load's, those of the other pod are not. */
 describe.skipIf(process.getuid?.() !== 0)('flows that are spared (needs root)', () => {
@@ -44,6 +48,87 @@ describe.skipIf(process.getuid?.() !== 0)('flows that are spared (needs root)', 
     expect(node.lines<{ lost: number }>('stats').filter((l) => l.lost > 0)).toEqual([])
   })
 
+  test('cost others no evidence: connections and sockets of what is no load are told as ever', async () => {
+    node.server.sh(
+      'nft add table ip t; nft add chain ip t o "{ type nat hook output priority -100; }"; nft add rule ip t o tcp dport 8081 redirect to :8080;' +
+        'nft add chain ip t m "{ type filter hook output priority -150; }"; nft add rule ip t m tcp dport 8081 ct mark set 0x111',
+    )
+    await node.server.listen('127.0.0.1', 8080, (socket) => socket.on('data', () => socket.end('answer')))
+    /** A redirected connection over the server's lo, with its port as `N`, and what is told of it. */
+    const told = async (marker: string, closed = true) => {
+      const client = await node.server.connect('10.244.1.6', 8081, { mark: 0x123 })
+      const port = client.localPort!
+      const ended = new Promise((done) => client.on('close', done))
+      client.resume()
+      // Its sockets are asked for while they stand.
+      await node.session.mark(`${marker.slice(0, -1)}0`)
+      if (closed) {
+        client.write('ping')
+        await ended
+      }
+      await node.session.mark(marker)
+      const named = (value: unknown) => JSON.stringify(value).replaceAll(`:${port}"`, ':N"')
+      const connections = node
+        .lines<Conntrack & { netns: string }>('conntrack')
+        .filter(({ netns, orig }) => netns === 'demo.server' && orig.from.endsWith(`:${port}`))
+      const sockets = node.lines<{ netns: string; local: string; peer: string; mark: number; uid: number }>('sockets')
+      return {
+        port,
+        close: async () => {
+          client.destroy()
+          await ended
+        },
+        connections: new Set(connections.map(({ protocol, orig, reply, mark, zone }) => named({ protocol, orig, reply, mark, zone }))),
+        last: connections.at(-1)!.status & seenReply,
+        sockets: new Set(
+          sockets
+            .filter(({ local, peer }) => `${local} ${peer} `.includes(`:${port} `))
+            .map(({ netns, local, peer, mark, uid }) => named({ netns, local, peer, mark, uid })),
+        ),
+      }
+    }
+    const before = await told('others-00011')
+    expect(before.connections).toEqual(
+      new Set([
+        '{"protocol":"tcp","orig":{"from":"10.244.1.6:N","to":"10.244.1.6:8081"},"reply":{"from":"127.0.0.1:8080","to":"10.244.1.6:N"},"mark":273,"zone":0}',
+      ]),
+    )
+    expect(before.sockets.size).toBe(2)
+    // Groups as a mask of bits: those of new, changed and gone connections, and of destroyed sockets of both families.
+    const listeners = () =>
+      node.server
+        .sh('cat /proc/net/netlink')
+        .split('\n')
+        .map((line) => line.trim().split(/\s+/))
+        .map(([, protocol, , groups = '']) => ({ protocol, groups: Number.parseInt(groups, 16) }))
+    const netfilter = () => listeners().filter(({ protocol, groups }) => protocol === '12' && (groups & 0b111) !== 0)
+    const sockets = () => listeners().filter(({ protocol, groups }) => protocol === '4' && (groups & 0b101) !== 0)
+    expect([netfilter().length, sockets().length]).toEqual([1, 1])
+    const early = await told('others-00021', false)
+    expect(early.sockets.size).toBe(0)
+    await node.session.spare([client])
+    // Nobody will see it go.
+    expect(node.lines<{ local: string }>('sockets').filter(({ local }) => local.endsWith(`:${early.port}`))).toHaveLength(1)
+    await early.close()
+    // The kernel makes no event of the load's.
+    expect([netfilter().length, sockets().length]).toEqual([0, 0])
+    const during = await told('others-00071')
+    expect(during).toMatchObject({ connections: before.connections, last: seenReply, sockets: before.sockets })
+    // One that stands when it is over is told when it goes.
+    const standing = await told('others-00031', false)
+    expect(standing.connections).toEqual(before.connections)
+    await node.session.spare([])
+    expect([netfilter().length, sockets().length]).toEqual([1, 1])
+    const count = node.lines('sockets').length
+    await standing.close()
+    await node.session.mark('others-00041')
+    expect(node.lines('sockets').length).toBeGreaterThan(count)
+    expect(await told('others-00061')).toMatchObject({ connections: before.connections, last: seenReply, sockets: before.sockets })
+    const events = (netns: string) => node.lines<{ netns: string; event: string }>('conntrack').filter((l) => l.netns === netns)
+    expect(new Set(events('demo.server').map(({ event }) => event))).toEqual(new Set(['new', 'update', 'entry']))
+    expect(node.lines<{ lost: number }>('stats').filter((l) => l.lost > 0)).toEqual([])
+  })
+
   test('are read when they are searched: each token once for each device, and only some packets are written', async () => {
     await node.session.spare([client], mark)
     const ports: number[] = []
@@ -71,10 +156,13 @@ describe.skipIf(process.getuid?.() !== 0)('flows that are spared (needs root)', 
   test('a pod that is watched later is spared too', async () => {
     await node.session.unwatch(node.pods)
     await node.session.spare([client])
+    const standing = await node.client.connect('10.244.1.6', 8080)
     await node.session.watch(node.pods)
     const port = await node.exchange()
     await node.session.mark('later-000001')
     expect(packets(port)).toEqual([])
+    for (const spared of [port, standing.localPort!]) expect(lines('sockets', spared)).toEqual([])
+    standing.destroy()
   })
 
   test('what is no address is refused, with the address', async () => {

@@ -1,7 +1,8 @@
 import { closeSync, openSync } from 'node:fs'
 import { frameKind } from '../frames.ts'
 import { nowMicros } from './clock.ts'
-import { decodeConntrack, openConntrack } from './conntrack.ts'
+import { Connections } from './connections.ts'
+import type { Conntrack } from './conntrack.ts'
 import { Interfaces } from './interfaces.ts'
 import { LegacyTraces, legacyFamilies } from './legacy-traces.ts'
 import type { Spared } from './load-search.ts'
@@ -11,7 +12,6 @@ import type { Output } from './output.ts'
 import type { RingSize } from './packet-ring.ts'
 import { type PacketFile, Packets } from './packets.ts'
 import { onEachProcessor } from './processors.ts'
-import { withoutConnections } from './socket-filter.ts'
 import { Sockets } from './sockets.ts'
 import { decodeTrace, openTraces } from './traces.ts'
 
@@ -37,9 +37,10 @@ export class WatchedNetns {
   readonly #interfaces: Interfaces
   readonly #packets: Packets
   readonly #traces: NetlinkSocket
-  readonly #conntrack: NetlinkSocket
+  readonly #connections: Connections
   readonly #sockets: Sockets
   readonly #marker: MarkerSocket
+  readonly #learnt: Conntrack[] = []
   readonly #pending = new Map<string, PendingMarker>()
   /** Only where there are iptables-legacy tables. */
   #legacy: LegacyTraces | undefined
@@ -61,7 +62,7 @@ export class WatchedNetns {
     try {
       this.#interfaces = keep(new Interfaces(this.fd, (learnt) => output.line(frameKind.interfaces, { netns: label, ...learnt })))
       this.#traces = keep(openTraces(this.fd))
-      this.#conntrack = keep(openConntrack(this.fd))
+      this.#connections = keep(new Connections(this.fd, (connection) => this.#learnt.push(connection)))
       this.#sockets = keep(
         new Sockets(
           this.fd,
@@ -76,7 +77,10 @@ export class WatchedNetns {
       throw error
     }
     this.#traces.watch(() => this.#drainTraces(batch))
-    this.#conntrack.watch(() => this.#drainConntrack(batch))
+    this.#connections.watch(() => {
+      this.#connections.drain(batch)
+      this.#tellConnections()
+    })
     this.#sockets.watch()
   }
 
@@ -85,11 +89,12 @@ export class WatchedNetns {
     this.#sockets.learnPresent()
   }
 
-  /** Leaves the flows of these clients out of all streams but the traces, which rules choose. */
+  /** Leaves the flows of these clients out of all streams but the traces, which rules choose; of connections and sockets those are asked for then that are traced. */
   spare(spared: Spared | undefined): void {
     this.#packets.spare(spared)
     this.#sockets.spare(spared?.clients ?? [])
-    this.#conntrack.filter(spared ? withoutConnections(spared.clients) : undefined)
+    this.#connections.ask(spared !== undefined)
+    this.#tellConnections()
   }
 
   /** Opens the traces of iptables-legacy rules, if there are such tables and it is not done yet: tables can come late. */
@@ -119,21 +124,20 @@ export class WatchedNetns {
       if (!trace) return
       lines += `${JSON.stringify({ t, netns: this.label, ...trace })}\n`
       this.#sockets.onTrace(trace)
+      this.#connections.onTrace(trace)
       const marker = markerInTrace(trace.nh, trace.th)
       if (marker !== undefined) markers.push(marker)
     }, limit)
     if (lines) this.#output.send(frameKind.traces, lines)
+    this.#tellConnections()
     for (const marker of markers) this.#seen(marker, 'traces')
   }
 
-  #drainConntrack(limit?: number): void {
+  #tellConnections(): void {
+    if (this.#learnt.length === 0) return
     const t = nowMicros()
-    let lines = ''
-    this.#conntrack.drain((type, body, flags) => {
-      const event = decodeConntrack(type, body, flags)
-      if (event) lines += `${JSON.stringify({ t, netns: this.label, ...event })}\n`
-    }, limit)
-    if (lines) this.#output.send(frameKind.conntrack, lines)
+    const lines = this.#learnt.splice(0).map((connection) => `${JSON.stringify({ t, netns: this.label, ...connection })}\n`)
+    this.#output.send(frameKind.conntrack, lines.join(''))
   }
 
   #seen(marker: string, stream: Marked): void {
@@ -180,13 +184,14 @@ export class WatchedNetns {
     this.#packets.settle()
     this.#drainTraces()
     this.#drainLegacy()
-    this.#drainConntrack()
+    this.#connections.flush()
+    this.#tellConnections()
     this.#sockets.drain()
     const t = nowMicros()
     const lost = {
       packets: this.#packets.takeLost(),
       traces: this.#traces.takeLost() + (this.#legacy?.takeLost() ?? 0),
-      conntrack: this.#conntrack.takeLost(),
+      conntrack: this.#connections.takeLost(),
       sockets: this.#sockets.takeLost(),
     }
     const truncated = this.#packets.takeTruncated()

@@ -9,7 +9,7 @@ const protocol = z.enum(['tcp', 'udp', 'icmp', 'other'])
 
 const conntrackLine = z.object({
   ...stamped,
-  event: z.enum(['new', 'update', 'destroy']),
+  event: z.enum(['new', 'update', 'destroy', 'entry']),
   protocol,
   orig: tuple,
   reply: tuple,
