@@ -58,6 +58,7 @@ function pod(from: TopologyPod): KubernetesObject {
           image: image[from.app],
           imagePullPolicy: 'IfNotPresent',
           ...(from.app === 'httpbin' ? server : {}),
+          securityContext: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } },
           // The socket through which the harness tells the app what to do: no network, so no token on it.
           volumeMounts: [{ name: 'control', mountPath: '/var/run/everyhop' }],
         },

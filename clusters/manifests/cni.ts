@@ -72,6 +72,7 @@ export function cniManifests(options: MeshOptions): KubernetesObject[] {
                 readinessProbe: { httpGet: { path: '/readyz', port: 8000 }, periodSeconds: 1 },
                 securityContext: {
                   privileged: false,
+                  readOnlyRootFilesystem: true,
                   runAsUser: 0,
                   runAsGroup: 0,
                   runAsNonRoot: false,

@@ -50,6 +50,14 @@ describe('every manifest', () => {
   )
 })
 
+test('no container of ours can write to its own root file system', () => {
+  const containers = [...mesh, ...appManifests(loadTopology('two-nodes'))].flatMap((object: Any) =>
+    object.kind === 'Pod' ? object.spec.containers : (object.spec?.template?.spec.containers ?? []),
+  )
+  expect(containers.length).toBeGreaterThan(3)
+  for (const { name, securityContext } of containers) expect(securityContext?.readOnlyRootFilesystem, name).toBe(true)
+})
+
 describe('istio-cni-node', () => {
   test('sees the node through the paths that upstream uses', () => {
     const paths = Object.fromEntries(Object.entries(mounts('istio-cni-node')).map(([inside, source]) => [inside, source.hostPath.path]))

@@ -20,7 +20,7 @@ afterAll(async () => {
 })
 
 /** The rights that the DaemonSet gives. */
-const capabilities = ['NET_ADMIN', 'SYS_ADMIN', 'NET_RAW']
+const capabilities = ['NET_ADMIN', 'SYS_ADMIN']
 
 /** The proxy of a node, without a network of its own, with an agent that knows one pod. @param state workloads, as local YAML */
 async function ztunnel(state: string, pod: string, app: App) {
