@@ -3,6 +3,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Certificate } from '../lib/app-protocol.ts'
+import { TunnelStream } from '../lib/h2/tunnel-stream.ts'
 import { hboneDefaults, serveHbone } from '../lib/hbone.ts'
 import { defaultTrustDomain } from '../lib/identity.ts'
 import { acceptMtls, mtlsContext } from '../lib/mtls.ts'
@@ -25,8 +26,8 @@ export class HboneListener {
           socket,
           hboneDefaults,
           (request) => {
-            const stream = request.accept()
-            if (stream) void relay(stream, Number(request.authority.slice(request.authority.lastIndexOf(':') + 1)))
+            const tunnel = request.accept()
+            if (tunnel) void relay(new TunnelStream(tunnel), Number(request.authority.slice(request.authority.lastIndexOf(':') + 1)))
           },
           () => {},
         )

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { ClientRequest } from './app-protocol.ts'
 import { endpoint } from './endpoint.ts'
+import { TunnelStream } from './h2/tunnel-stream.ts'
 import { HboneClient, HboneError, hboneDefaults } from './hbone.ts'
 import { connectMtls, MtlsError, mtlsContext } from './mtls.ts'
 
@@ -16,8 +17,8 @@ export async function openTunnel(socket: Socket, { tunnel, host, port, timeoutMs
   try {
     const { socket: secured } = await connectMtls(socket, mtlsContext(tunnel.certificate), [tunnel.server], timeoutMs)
     const client = new HboneClient(secured, hboneDefaults)
-    const { stream } = await client.connect(endpoint(host, port), { forwarded: `for="${from}"` })
-    return stream
+    const opened = await client.connect(endpoint(host, port), { forwarded: `for="${from}"` })
+    return new TunnelStream(opened.tunnel)
   } catch (error) {
     const { message } = error as Error
     const code = error instanceof MtlsError ? 'ETLS' : error instanceof HboneError && error.status ? `HBONE_${error.status}` : 'EHBONE'

@@ -3,6 +3,7 @@ import { createServer, connect as dial, type Server, type Socket } from 'node:ne
 import type { TLSSocket } from 'node:tls'
 import { afterEach, beforeAll, expect, test } from 'vitest'
 import { generateCa, issueLeaf, type Leaf, loadCa } from './ca.ts'
+import { TunnelStream } from './h2/tunnel-stream.ts'
 import { HboneClient, HboneError, type HboneRequest, type HboneServer, hboneDefaults, serveHbone } from './hbone.ts'
 import { acceptMtls, connectMtls, mtlsContext } from './mtls.ts'
 
@@ -59,12 +60,13 @@ test('a tunnel carries bytes and half-closes both ways; headers arrive; no date 
     expect(request).toMatchObject({ method: 'CONNECT', authority: '10.0.0.1:80' })
     expect(request.headers).toMatchObject({ baggage: 'a=b', forwarded: 'for="1.2.3.4:5"' })
     expect(request.headers[':path']).toBeUndefined()
-    const stream = request.accept({ baggage: 'c=d' })!
+    const stream = new TunnelStream(request.accept({ baggage: 'c=d' })!)
     text(stream).then((all) => stream.end(`got ${all}`))
   })
   const made = client(socket)
-  const { stream, headers } = await made.connect('10.0.0.1:80', { baggage: 'a=b', forwarded: 'for="1.2.3.4:5"' })
-  expect(headers).toMatchObject({ ':status': 200, baggage: 'c=d' })
+  const { tunnel, headers } = await made.connect('10.0.0.1:80', { baggage: 'a=b', forwarded: 'for="1.2.3.4:5"' })
+  const stream = new TunnelStream(tunnel)
+  expect(headers).toMatchObject({ ':status': '200', baggage: 'c=d' })
   expect(headers).not.toHaveProperty('date')
   expect(made.streams).toBe(1)
   const closed = new Promise((resolve) => stream.once('close', resolve))
@@ -135,11 +137,11 @@ test('other methods reach the handler as what they are', async () => {
 
 test('after GOAWAY no tunnel is opened any more, and those that are open end well', async () => {
   const { socket, server } = await ours((request) => {
-    const stream = request.accept()!
+    const stream = new TunnelStream(request.accept()!)
     stream.on('data', (chunk) => stream.end(chunk))
   })
   const made = client(socket)
-  const { stream } = await made.connect('10.0.0.1:80', {})
+  const stream = new TunnelStream((await made.connect('10.0.0.1:80', {})).tunnel)
   const retired = new Promise<void>((resolve) => {
     made.onChange = resolve
   })
@@ -180,7 +182,7 @@ test('a connection on which no PING is answered but bytes come takes no new tunn
   const opening = made.connect('10.0.0.1:80', {})
   // SETTINGS, its acknowledgement, and `:status 200` (RFC 7541, table A, entry 8) for the first stream.
   peer.write(Buffer.concat([frame(4, 0, 0, Buffer.alloc(0)), frame(4, 1, 0, Buffer.alloc(0)), frame(1, 4, 1, Buffer.of(0x88))]))
-  const { stream } = await opening
+  const stream = new TunnelStream((await opening).tunnel).on('error', () => {})
   const speaking = setInterval(() => peer.write(frame(0, 0, 1, Buffer.from('x'))), 5)
   stream.resume()
   await retired

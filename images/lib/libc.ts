@@ -52,6 +52,7 @@ export const IPV6_V6ONLY = 26
 export const IPV6_TRANSPARENT = 75
 /** netfilter: the destination before REDIRECT or DNAT; the same number at both levels. */
 export const SO_ORIGINAL_DST = 80
+export const MSG_DONTWAIT = 0x40
 export const MSG_NOSIGNAL = 0x4000
 export const MSG_CMSG_CLOEXEC = 0x40000000
 export const MNT_DETACH = 2

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
+import type { End } from '../lib/h2/tunnel.ts'
 import type { Identity } from '../lib/identity.ts'
 import type { AccessLog, Report } from './access-log.ts'
 import { type Address, canonicalAddress } from './address.ts'
@@ -119,7 +119,7 @@ export interface Established {
 }
 
 /** Relays between the pod's side and the other, tracked and logged. Never rejects. */
-export async function carry(context: ProxyContext, near: Duplex, far: Duplex, known: Established): Promise<void> {
+export async function carry(context: ProxyContext, near: End, far: End, known: Established): Promise<void> {
   const { report } = known
   const { record } = report
   let abort: Abort = () => {}

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { issueLeaf, loadCa } from '../lib/ca.ts'
+import { TunnelStream } from '../lib/h2/tunnel-stream.ts'
 import { HboneClient, hboneDefaults } from '../lib/hbone.ts'
 import { connectMtls, mtlsContext } from '../lib/mtls.ts'
 import { exchange } from './testbed/network.ts'
@@ -27,8 +28,8 @@ async function peer() {
 test('a pod that leaves tells its peers (GOAWAY) and closes what is open, with the reason in the log', async () => {
   const idle = await peer()
   const busy = await peer()
-  await (await idle.client.connect('10.77.0.3:8080', {})).stream.close()
-  const { stream } = await busy.client.connect('10.77.0.3:8080', {})
+  ;(await idle.client.connect('10.77.0.3:8080', {})).tunnel.giveUp()
+  const stream = new TunnelStream((await busy.client.connect('10.77.0.3:8080', {})).tunnel)
   const ended = new Promise((resolve) => stream.on('error', () => {}).once('close', resolve))
   const live = w.bed.dial(w.client, w.server.ip, 8080)
   await new Promise((resolve) => live.once('data', resolve))
@@ -61,7 +62,7 @@ test('at a roll-out no request on a new connection is lost, of 500; idle peers h
   try {
     const idle = await peer()
     const busy = await peer()
-    const { stream } = await busy.client.connect('10.77.0.3:8080', {})
+    const stream = new TunnelStream((await busy.client.connect('10.77.0.3:8080', {})).tunnel)
     const said = new Promise<string>((resolve) => stream.once('data', (chunk) => resolve(String(chunk))))
     const keep = w.bed.dial(w.client, w.server.ip, 8080)
     await new Promise((resolve) => keep.once('data', resolve))

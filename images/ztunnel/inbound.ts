@@ -9,6 +9,7 @@ import { hboneOptions } from './hbone-options.ts'
 import { baggage, forwardedHost } from './headers.ts'
 import { bare } from './log.ts'
 import type { ResponseFlag } from './metrics/traffic.ts'
+import { SocketEnd } from './socket-end.ts'
 import { guessService, inboundTarget } from './target.ts'
 import { rejection, wardFor } from './ward.ts'
 
@@ -59,7 +60,7 @@ async function serveRequest(context: ProxyContext, { from, at, peer }: Arrival, 
   const target = inboundTarget(context.state, own, at.address, request.authority)
   if (target.error !== undefined) return early(target.status, target.error)
   const { to } = target
-  const named = forwardedHost(request.headers.forwarded as string | undefined)
+  const named = forwardedHost(request.headers.forwarded)
   const report = context.access.begin(
     {
       direction: 'inbound',
@@ -93,5 +94,5 @@ async function serveRequest(context: ProxyContext, { from, at, peer }: Arrival, 
     near.destroy()
     return report.end('io error: stream reset by the peer')
   }
-  await carry(context, near, far, { report, originalTarget: at, actualTarget: to, protocol: 'HBONE', recheck })
+  await carry(context, new SocketEnd(near), far, { report, originalTarget: at, actualTarget: to, protocol: 'HBONE', recheck })
 }

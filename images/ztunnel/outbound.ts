@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import type { End } from '../lib/h2/tunnel.ts'
 import { HboneClient, HboneError } from '../lib/hbone.ts'
 import { formatIdentity } from '../lib/identity.ts'
 import { connectMtls, MtlsError } from '../lib/mtls.ts'
@@ -11,6 +12,7 @@ import { connectHeaders } from './headers.ts'
 import type { ResponseFlag } from './metrics/traffic.ts'
 import type { Denial } from './rbac.ts'
 import { isSelfCall, type Route, route } from './route.ts'
+import { SocketEnd } from './socket-end.ts'
 import type { Workload } from './state/types.ts'
 import { rejection, wardOf } from './ward.ts'
 
@@ -41,21 +43,27 @@ export async function handleOutbound(context: ProxyContext, socket: Socket): Pro
     report.end(rejection(denial), 'DENY')
     return void socket.destroy()
   }
-  let far: Awaited<ReturnType<typeof openTunnel>>['stream'] | Socket
+  let far: End
   try {
     if (chosen.kind === 'hbone') {
-      const { stream, peer } = await openTunnel(context, chosen, source, from)
-      far = stream
+      const { tunnel, peer } = await openTunnel(context, chosen, source, from)
+      far = tunnel
       // Not whom we looked for: whom we found.
       if (peer) report.record = { ...report.record, destinationIdentity: peer }
-    } else far = await dial(context, chosen.to)
+    } else far = new SocketEnd(await dial(context, chosen.to))
   } catch (error) {
     report.end((error as Error).message, flagOf(error as Error))
     socket.destroy()
     return
   }
   const protocol = chosen.kind === 'hbone' ? 'HBONE' : 'TCP'
-  await carry(context, socket, far, { report, originalTarget: target, actualTarget: chosen.to, protocol, ...(recheck && { recheck }) })
+  await carry(context, new SocketEnd(socket), far, {
+    report,
+    originalTarget: target,
+    actualTarget: chosen.to,
+    protocol,
+    ...(recheck && { recheck }),
+  })
 }
 
 /** Upstream's flag for a connection that could not be made. */
@@ -96,8 +104,8 @@ async function openTunnel(context: ProxyContext, chosen: Chosen & { kind: 'hbone
   for (let attempt = 0; ; attempt++) {
     try {
       return await context.pool.use(key, open, async (client) => {
-        const { stream } = await client.connect(chosen.authority, headers)
-        return { stream, peer: client.peer }
+        const { tunnel } = await client.connect(chosen.authority, headers)
+        return { tunnel, peer: client.peer }
       })
     } catch (error) {
       if (attempt > 0 || !(error instanceof HboneError && error.retryable)) throw error

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { illegalPorts } from './config.ts'
 import { carry, dial, noOwnWorkload, ownWorkload, type ProxyContext, peerOf, selfCall } from './context.ts'
 import type { ResponseFlag } from './metrics/traffic.ts'
+import { SocketEnd } from './socket-end.ts'
 import { guessService } from './target.ts'
 import { rejection, wardFor } from './ward.ts'
 
@@ -48,5 +49,11 @@ export async function handlePlaintext(context: ProxyContext, far: Socket): Promi
   } catch (error) {
     return fail((error as Error).message, 'CONNECT')
   }
-  await carry(context, near, far, { report, originalTarget: target, actualTarget: target, protocol: 'TCP', recheck })
+  await carry(context, new SocketEnd(near), new SocketEnd(far), {
+    report,
+    originalTarget: target,
+    actualTarget: target,
+    protocol: 'TCP',
+    recheck,
+  })
 }

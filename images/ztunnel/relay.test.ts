@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { afterEach, expect, test } from 'vitest'
 import type { Traffic } from './access-log.ts'
 import { type Abort, relay } from './relay.ts'
+import { SocketEnd } from './socket-end.ts'
 
 const open: { destroy?(): void; close?(): void }[] = []
 afterEach(() => {
@@ -32,7 +33,7 @@ async function setup() {
   const [peer, b] = await pair()
   const traffic: Traffic = { sent: 0, received: 0 }
   let abort: Abort = () => {}
-  const done = relay(a, b, traffic, (end) => {
+  const done = relay(new SocketEnd(a), new SocketEnd(b), traffic, (end) => {
     abort = end
   })
   done.catch(() => {})
@@ -99,14 +100,14 @@ test('a side that is gone already fails the relay', async () => {
   const [, a] = await pair()
   const [, b] = await pair()
   a.destroy()
-  await expect(relay(a, b, { sent: 0, received: 0 }, () => {})).rejects.toThrow(/^io error/)
+  await expect(relay(new SocketEnd(a), new SocketEnd(b), { sent: 0, received: 0 }, () => {})).rejects.toThrow(/^io error/)
 })
 
 /** A side that notes how its bytes were written: one entry for each write, as a system call would be. */
 function side(take: (callback: () => void) => void = (callback) => callback()) {
   const writes: Buffer[] = []
   const note = (bytes: Buffer, callback: () => void) => {
-    writes.push(bytes)
+    writes.push(Buffer.from(bytes))
     take(callback)
   }
   const stream = new Duplex({
@@ -114,12 +115,12 @@ function side(take: (callback: () => void) => void = (callback) => callback()) {
     write: (chunk: Buffer, _encoding, callback) => note(chunk, callback),
     writev: (chunks, callback) => note(Buffer.concat(chunks.map((c) => c.chunk as Buffer)), callback),
   })
-  return { stream, writes }
+  return { stream, writes, end: new SocketEnd(Object.assign(stream, { destroySoon: () => stream.destroy() }) as unknown as Socket) }
 }
 
 test('large chunks of one turn are written at once; a small one does not wait', async () => {
   const [near, far] = [side(), side()]
-  relay(near.stream, far.stream, { sent: 0, received: 0 }, () => {}).catch(() => {})
+  relay(near.end, far.end, { sent: 0, received: 0 }, () => {}).catch(() => {})
   for (let i = 0; i < 32; i++) near.stream.push(Buffer.alloc(8192, i))
   await new Promise((resolve) => setImmediate(resolve))
   await new Promise((resolve) => setImmediate(resolve))
@@ -137,7 +138,7 @@ test('whatever the sizes of chunks and the pace of the sides, all bytes arrive i
       const near = side()
       const far = side((callback) => (slow ? setImmediate(callback) : callback()))
       const traffic = { sent: 0, received: 0 }
-      const done = relay(near.stream, far.stream, traffic, () => {})
+      const done = relay(near.end, far.end, traffic, () => {})
       let n = 0
       for (const [length, pause] of chunks) {
         near.stream.push(Buffer.alloc(length, n++))

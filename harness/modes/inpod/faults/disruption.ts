@@ -69,15 +69,22 @@ export const disruptionFaults: readonly Fault[] = [
       ),
       edit(
         'inbound.ts',
-        '  await carry(context, near, far, ',
-        `  if ('again' in globalThis) {
-    const twin = context.placement.dial(to)
-    twin.on('error', () => {})
-    twin.resume()
-    far.on('data', (chunk) => twin.write(chunk))
-    far.on('end', () => twin.end())
+        '  await carry(context, new SocketEnd(near), far, ',
+        `  const app = new SocketEnd(near)
+  if ('again' in globalThis) {
+    const twin = new SocketEnd(context.placement.dial(to))
+    twin.socket.on('error', () => {}).resume()
+    const [write, end] = [app.write.bind(app), app.end.bind(app)]
+    app.write = (bytes) => {
+      twin.socket.write(Buffer.from(bytes))
+      return write(bytes)
+    }
+    app.end = () => {
+      twin.socket.end()
+      end()
+    }
   }
-  await carry(context, near, far, `,
+  await carry(context, app, far, `,
       ),
     ),
     cases: [restart],

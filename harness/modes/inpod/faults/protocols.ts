@@ -49,7 +49,7 @@ export const protocolFaults = ({ redirectUdp, overLo, askedElsewhere }: Protocol
   {
     id: 'one-end-ends-both',
     title: 'when one side ends, ztunnel ends the other too',
-    seed: patched(edit('relay.ts', '    ended = true\n', '    ended = true\n    if (from.writable) from.end()\n')),
+    seed: patched(edit('relay.ts', '      to.end()\n', '      to.end()\n      from.end()\n')),
     cases: [overTcp('client-half-close'), overTcp('server-half-close')],
     breaks: { case: overTcp('client-half-close'), hop: 'app-ztunnel/carries-the-request' },
   },
@@ -69,7 +69,7 @@ export const protocolFaults = ({ redirectUdp, overLo, askedElsewhere }: Protocol
   {
     id: 'tunnel-ends-with-the-server',
     title: 'when the server has ended its side, ztunnel carries nothing more to it',
-    seed: patched(edit('relay.ts', '    ended = true\n', "    ended = true\n    if ('rstCode' in from && from.writable) from.end()\n")),
+    seed: patched(edit('relay.ts', '      to.end()\n', "      to.end()\n      if ('resetCode' in from) from.end()\n")),
     cases: [overTcp('server-half-close')],
     breaks: { case: overTcp('server-half-close'), hop: 'ztunnel-app/keeps-the-order-of-the-exchange' },
   },
@@ -77,7 +77,7 @@ export const protocolFaults = ({ redirectUdp, overLo, askedElsewhere }: Protocol
     id: 'bytes-altered-on-their-way',
     title: 'ztunnel alters a byte of every long piece',
     seed: patched(
-      edit('relay.ts', '    count(chunk.length)\n', '    if (chunk.length > 20_000) chunk[10_000] = 0\n    count(chunk.length)\n'),
+      edit('relay.ts', '      count(chunk.length)\n', '      if (chunk.length > 20_000) chunk[10_000] = 0\n      count(chunk.length)\n'),
     ),
     cases: [overTcp('bulk')],
     breaks: { case: overTcp('bulk'), hop: 'case/bytes' },
@@ -85,7 +85,7 @@ export const protocolFaults = ({ redirectUdp, overLo, askedElsewhere }: Protocol
   {
     id: 'byte-added-at-the-end',
     title: 'ztunnel adds a byte to what it carries',
-    seed: patched(edit('relay.ts', '    to.end()\n', "    to.end('x')\n")),
+    seed: patched(edit('relay.ts', '      to.end()\n', "      to.write(Buffer.from('x'))\n      to.end()\n")),
     cases: [overTcp('bulk')],
     breaks: { case: overTcp('bulk'), hop: 'app-ztunnel/carries-every-byte' },
   },
@@ -95,8 +95,8 @@ export const protocolFaults = ({ redirectUdp, overLo, askedElsewhere }: Protocol
     seed: patched(
       edit(
         'relay.ts',
-        '    count(chunk.length)\n',
-        "    if (chunk.subarray(0, 4).toString() === 'PRI ') return fail('io error: no HTTP/2')\n    count(chunk.length)\n",
+        '      count(chunk.length)\n',
+        "      if (chunk.toString('latin1', 0, 4) === 'PRI ') return fail('io error: no HTTP/2')\n      count(chunk.length)\n",
       ),
     ),
     cases: [http2],

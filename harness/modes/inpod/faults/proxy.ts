@@ -11,8 +11,8 @@ export const proxyFaults: readonly Fault[] = [
       edit('outbound.ts', "if (chosen.kind === 'hbone') {", "if (chosen.kind === 'hbone' && !chosen.authority) {"),
       edit(
         'outbound.ts',
-        '} else far = await dial(context, chosen.to)',
-        "} else far = await dial(context, chosen.kind === 'hbone' ? target : chosen.to)",
+        '} else far = new SocketEnd(await dial(context, chosen.to))',
+        "} else far = new SocketEnd(await dial(context, chosen.kind === 'hbone' ? target : chosen.to))",
       ),
     ),
     cases: [sealed],
@@ -152,8 +152,21 @@ export const proxyFaults: readonly Fault[] = [
       edit(
         'outbound.ts',
         "  const protocol = chosen.kind === 'hbone' ? 'HBONE' : 'TCP'\n",
-        `  socket.once('data', (first: Buffer) => void dial(context, { ...target, port: 9000 }).then((copy) => copy.end(first)).catch(() => {}))
+        `  Object.assign(context, { copied: (first: Buffer) => void dial(context, { ...target, port: 9000 }).then((copy) => copy.end(first)).catch(() => {}) })
   const protocol = chosen.kind === 'hbone' ? 'HBONE' : 'TCP'
+`,
+      ),
+      edit(
+        'context.ts',
+        '    const running = relay(near, far, report.traffic, (end) => {\n',
+        `    const { write } = far
+    if ('copied' in context)
+      far.write = (bytes) => {
+        ;(context.copied as (first: Buffer) => void)(Buffer.from(bytes))
+        far.write = write
+        return write.call(far, bytes)
+      }
+    const running = relay(near, far, report.traffic, (end) => {
 `,
       ),
     ),
@@ -197,13 +210,11 @@ export const proxyFaults: readonly Fault[] = [
     seed: patched(
       edit(
         'relay.ts',
-        "    to.once('finish', done)\n    to.end()",
-        `    if (to instanceof Socket && to.readableEnded) {
-      setTimeout(() => done(to.resetAndDestroy()), 50)
-      return
-    }
-    to.once('finish', done)
-    to.end()`,
+        '      to.end()\n',
+        `      const { socket } = to as unknown as { socket?: { readableEnded: boolean; resetAndDestroy(): void } }
+      if (socket?.readableEnded) return void setTimeout(() => done(socket.resetAndDestroy() as undefined), 50)
+      to.end()
+`,
       ),
     ),
     cases: [clientEndsFirst],
