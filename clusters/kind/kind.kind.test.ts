@@ -5,6 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ApiClient, accessOf } from '../api-client.ts'
 import { attachCluster } from '../attach.ts'
 import type { ClusterNode, SpawnOptions } from '../cluster.ts'
+import { appImages } from '../images.ts'
+import { deployApps, removeApps } from '../install.ts'
 import type { KubernetesObject, Pod } from '../kubernetes.ts'
 import { compareNodes, snapshotNode } from '../node-audit.ts'
 import { newOwnerId } from '../registry.ts'
@@ -85,6 +87,20 @@ describe('a cluster of kind', () => {
     }
     await cluster.delete(pods)
     expect((await api.list('/api/v1/namespaces/default/pods')).items).toEqual([])
+  })
+
+  test('our images come to all nodes, once, and apps start from them', async () => {
+    const list = async () => Promise.all(cluster.nodes.map((node) => output(node, ['ctr', '--namespace', 'k8s.io', 'images', 'ls'])))
+    await cluster.loadImages(appImages)
+    const first = await list()
+    for (const { stdout } of first) for (const { name } of appImages) expect(stdout).toContain(`docker.io/${name} `)
+    await cluster.loadImages(appImages)
+    expect(await list()).toEqual(first)
+    const pods = topology.pods.filter((p) => ['client-one', 'server-two'].includes(p.name))
+    const small = { ...topology, namespaces: { plain: topology.namespaces.plain! }, pods, services: [] }
+    await deployApps(cluster, small)
+    expect((await api.list('/api/v1/namespaces/plain/pods')).items.map((p) => (p as Pod).spec.nodeName).sort()).toEqual(['one', 'two'])
+    await removeApps(cluster, small)
   })
 
   test('a process on a node has its input, output, environment and exit code; a signal reaches it', async () => {
