@@ -95,8 +95,9 @@ async function refuseStranger(docker: Docker, id: string): Promise<void> {
 /** The end of each node's own log. */
 async function lastWords(docker: Docker, containers: readonly NodeContainer[]): Promise<string> {
   const logs = containers.map(async ({ container }) => {
-    const log = await docker.run(['logs', '--tail', String(nodeLogLines), container]).catch(() => '')
-    return log.trim() && `\n${container}:\n${log.trim()}`
+    // From a terminal, whose lines end so.
+    const log = (await docker.run(['logs', '--tail', String(nodeLogLines), container]).catch(() => '')).replaceAll('\r', '').trim()
+    return log && `\n${container}:\n${log}`
   })
   return (await Promise.all(logs)).join('')
 }
