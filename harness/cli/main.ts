@@ -68,7 +68,7 @@ process.on('uncaughtException', (error) => {
 program
   .command('run')
   .description('start a cluster, install the mesh, make the requests of the matrix, and judge every hop (npm start)')
-  .addOption(new Option('--provider <name>', 'what the cluster is made of').choices(['lab']).default('lab'))
+  .addOption(provider())
   .option('--mode <names>', `redirection modes, separated by commas: ${modeNames.join(', ')}`, modes, ['inpod'])
   .option(
     '--release <names>',

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import type { Provider } from '../../clusters/create.ts'
 import { type MeshValues, ValuesError } from '../../clusters/manifests/values/read.ts'
 import { findStanding, type Standing, StandingError } from '../../clusters/standing.ts'
 import { loadTopology, type Topology, TopologyError } from '../../clusters/topology.ts'
@@ -27,7 +28,7 @@ const notAsked = 'changing the mesh under load is asked for by --disruptions'
 const defaultTopology = 'two-nodes'
 
 export interface RunArguments {
-  readonly provider: 'lab'
+  readonly provider: Provider
   readonly mode: readonly string[]
   readonly release: readonly string[]
   readonly topology: string
@@ -128,7 +129,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
     const name = `kept-${newRunName().replaceAll(/[^a-z0-9]/g, '-')}`
     try {
       standing = await bringUp(
-        { provider: 'lab', name, mode, release, topology, topologyGiven, values, valuesGiven: args.values },
+        { provider: args.provider, name, mode, release, topology, topologyGiven, values, valuesGiven: args.values },
         view.doing,
         ending.signal,
       )

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { attachCluster } from '../../clusters/attach.ts'
 import type { Cluster, ClusterHandle } from '../../clusters/cluster.ts'
-import { createCluster } from '../../clusters/create.ts'
+import { createCluster, type Provider } from '../../clusters/create.ts'
 import { deployApps, installMesh, removeApps, restartDaemonSet, uninstallMesh } from '../../clusters/install.ts'
 import type { MeshValues } from '../../clusters/manifests/values/read.ts'
 import type { Standing } from '../../clusters/standing.ts'
@@ -24,7 +24,7 @@ import { Stages } from './stages.ts'
 import { runSuite } from './suites.ts'
 
 export interface RunOptions {
-  readonly provider: 'lab'
+  readonly provider: Provider
   readonly topology: Topology
   /** It, as the command was given it, if it is not the default. */
   readonly topologyGiven?: string | undefined
@@ -135,6 +135,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
         onProgress: (line) => view.doing(line),
         signal,
         label: `the run in ${directory}`,
+        logDirectory: directory,
       })
       stage(`cluster of ${o.topology.nodes.length} nodes`)
       let before: Mesh | undefined
