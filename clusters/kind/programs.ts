@@ -1,6 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { constants, copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { execa } from 'execa'
 import { digestOfFolders } from '../digest.ts'
 import { pinnedNode, repository } from '../lab/node/root.ts'
@@ -26,8 +26,9 @@ export async function bringNode(docker: Docker, containers: readonly string[]): 
     const { copyNativeModules } = await import('../bundle.ts')
     copyNativeModules(directory)
     const inputFile = join(directory, 'node.tar')
-    const files = ['-C', directory, 'node_modules', '-C', dirname(pinnedNode), 'node']
-    await execa('tar', ['--dereference', '--owner=0', '--group=0', '-cf', inputFile, ...files])
+    // A copy: tar gives up on a file whose number of links changes meanwhile.
+    copyFileSync(pinnedNode, join(directory, 'node'), constants.COPYFILE_FICLONE)
+    await execa('tar', ['--owner=0', '--group=0', '-cf', inputFile, '-C', directory, 'node_modules', 'node'])
     const unpack = ['sh', '-ec', `mkdir -p ${onNode}/programs; tar -x -C ${onNode}`]
     await Promise.all(containers.map((container) => docker.run(['exec', '--interactive', container, ...unpack], { inputFile })))
   } finally {
