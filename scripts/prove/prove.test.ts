@@ -48,7 +48,7 @@ describe('figures', () => {
     expect(crashed({ stdout: '', stderr: new Error('x').stack ?? '' })).toBe(true)
     expect(crashed({ stdout: '  look at all of it (1:2)\n', stderr: 'everyhop: no\n' })).toBe(false)
     const refused = await finished(['judge', '/nowhere'])
-    expect(refused).toMatchObject({ exitCode: 3, stderr: expect.stringContaining('/nowhere') })
+    expect(refused).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('/nowhere') })
     expect(crashed(refused)).toBe(false)
   })
 })
