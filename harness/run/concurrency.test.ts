@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { HostSnapshot } from '../../clusters/audit.ts'
 import { type Results, resultsSchema } from '../../reports/results.ts'
 import { openBundle } from '../evidence/bundle.ts'
 import { differences, type Ran, ranOf } from '../mutate/equivalence.ts'
@@ -21,30 +22,41 @@ const alone = 'mesh-to-dns/same-node/cluster-ip/dns/mesh-name'
 interface Made {
   readonly results: Results
   readonly ran: Ran
+  readonly stderr: string
 }
 
 describe.skipIf(process.getuid?.() !== 0)('cases that share no pod are in flight at once (needs root)', () => {
   const host = new StandInHost()
+  let before: HostSnapshot
+  let kept: string
   let one: Made
   let many: Made
 
-  async function made(concurrency: number): Promise<Made> {
+  async function made(concurrency: number, where: readonly string[]): Promise<Made> {
     const folder = join(host.folder, `at-once-${concurrency}`)
     const asked = [...cases, alone].flatMap((glob) => ['--case', glob])
-    const args = ['run', '--cluster', 'default', ...asked, '--concurrency', `${concurrency}`, '--json', '--out', folder]
-    const { code, stdout, stderr } = await new Command(host, args).ended
+    const { code, stdout, stderr } = await new Command(host, [
+      'run',
+      ...where,
+      ...asked,
+      '--concurrency',
+      `${concurrency}`,
+      '--json',
+      '--out',
+      folder,
+    ]).ended
     if (code !== 0) throw new Error(`with --concurrency ${concurrency} it ended with ${code}:\n${stderr}`)
-    return { results: resultsSchema.parse(JSON.parse(stdout)), ran: ranOf(openBundle(join(folder, 'bundle/inpod-today'))) }
+    return { results: resultsSchema.parse(JSON.parse(stdout)), ran: ranOf(openBundle(join(folder, 'bundle/inpod-today'))), stderr }
   }
 
   beforeAll(async () => {
     await host.start()
-    const up = await new Command(host, ['up']).ended
-    if (up.code !== 0) throw new Error(up.stderr)
+    before = await host.snapshot()
+    one = await made(1, ['--keep'])
     host.owners()
-    one = await made(1)
-    many = await made(8)
-  }, 240_000)
+    kept = /^cluster (kept-\S+) stays up: mode inpod, release today, topology two-nodes$/m.exec(one.stderr)?.[1] ?? ''
+    many = await made(8, ['--cluster', kept])
+  }, 300_000)
   afterAll(async () => {
     await new Command(host, ['down', '--all']).ended
     await host[Symbol.asyncDispose]()
@@ -88,6 +100,19 @@ describe.skipIf(process.getuid?.() !== 0)('cases that share no pod are in flight
     expect(told(many)).toEqual(told(one))
     expect(one.results.totals.pass).toBeGreaterThanOrEqual(12)
   })
+
+  test('what `--keep` left up is told with what can be done with it, and `down` takes all of it away', async () => {
+    for (const line of [
+      `look into it: bin/everyhop shell `,
+      `use it:       npm start -- --cluster ${kept}`,
+      `end it:       bin/everyhop down ${kept}`,
+    ])
+      expect(one.stderr).toContain(line)
+    expect(many.stderr).toContain(`cluster ${kept} stays up`)
+    const down = await new Command(host, ['down', kept]).ended
+    expect([down.code, down.stderr]).toEqual([0, ''])
+    expect(await host.left(before)).toEqual([])
+  }, 60_000)
 })
 
 /** Windows that only touch share a marker, and no time. */
