@@ -1,6 +1,8 @@
+import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import type { Cluster, ClusterNode } from '../../clusters/cluster.ts'
 import { createCluster } from '../../clusters/create.ts'
 import { deployApps, installMesh } from '../../clusters/install.ts'
@@ -42,6 +44,13 @@ export const evidence: Part = {
     const command: LoadCommand = {
       id: 'bench',
       load: { mark: 'benchbench', host: server.ip, port: httpPort, connections: 'new', everyMs: 0, atOnce, least: 0, timeoutMs: 5000 },
+    }
+    for (const node of cluster.nodes) {
+      const uids = [client, server].filter((pod) => pod.node === node.name).map((pod) => pod.uid)
+      const child = node.runProgram('scripts/bench/reuse-ports.ts', uids)
+      const complaint = text(child.stderr!)
+      const [code] = await once(child, 'exit')
+      if (code !== 0) throw new Error(`ports of ${uids.join(', ')}: ${(await complaint).trim()}`)
     }
     await using load = new RunningLoad(cluster.nodes.find(({ name }) => name === client.node)!, client.uid, command)
     const measure = () => load.measure(seconds, signal)

@@ -119,9 +119,10 @@ export class Collector {
       netns.watchLegacy()
       // Before the first wait: a load that is there already would fill the rings meanwhile.
       if (this.#spared.clients.length > 0) this.#spareStreams(netns)
-      // After the streams are open: what the rules select is read from the first packet on.
-      await nft(netns, traceRules()).catch(() => nft(netns, removeTraceRules() + traceRules()))
-      if (this.#spared.clients.length > 0) await this.#spareIn(netns)
+      // After the streams are open: what the rules select is read from the first packet on. In one transaction with what they leave alone, for the same reason.
+      const { clients } = this.#spared
+      const rules = traceRules() + (clients.length > 0 ? spareRules(clients) : '')
+      await nft(netns, rules).catch(() => nft(netns, removeTraceRules() + rules))
       netns.ready()
     } catch (error) {
       netns.close()
