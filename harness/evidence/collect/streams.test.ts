@@ -143,7 +143,8 @@ test('packets that find no room are counted', () => {
   // Each datagram out and in, and the ICMP answer to it (the kernel limits those) out and in. What is not lost is in the ring, though its last block may still be open.
   expect(markers).toBeGreaterThan(100)
   expect(seen + lost).toBeGreaterThanOrEqual(5000)
-  expect(ring.takeLost()).toBe(0)
+  // Told once; a packet of the kernel's own may have come while the ring was still full.
+  expect(ring.takeLost()).toBeLessThan(10)
 })
 
 test('traces that find no room are counted', () => {
