@@ -28,7 +28,8 @@ describe.skipIf(process.getuid?.() !== 0)('the main job (needs root)', () => {
     before = await host.snapshot()
     jobs = await Promise.all([mainJob(host, 'one'), mainJob(host, 'two', bothReleases)])
     // Without a run there is nothing to make claims about.
-    for (const { code, stderr } of jobs) if (code !== 0) throw new Error(`a quick run ended with ${code}:\n${stderr}`)
+    for (const { code, stdout, stderr } of jobs)
+      if (code !== 0) throw new Error(`a quick run ended with ${code}:\n${stderr}\n${notPassed(stdout)}`)
   }, 300_000)
   afterAll(() => host[Symbol.asyncDispose]())
 
@@ -67,3 +68,11 @@ describe.skipIf(process.getuid?.() !== 0)('the main job (needs root)', () => {
     describe("then of today, and nothing of 1.21's", () => kernelStateClaims(() => bundle('inpod-today'), goldens.today))
   })
 })
+
+/** What a run's results say of cases that did not pass; of output that is no results, its beginning. */
+function notPassed(stdout: string): string {
+  const start = stdout.slice(0, 2000)
+  if (!start.startsWith('{')) return start
+  const { cases } = JSON.parse(stdout) as { cases: readonly { verdict: string }[] }
+  return JSON.stringify(cases.filter(({ verdict }) => verdict !== 'pass' && verdict !== 'unsupported')).slice(0, 4000)
+}
