@@ -2,6 +2,7 @@ import koffi from 'koffi'
 import { AF_PACKET, c, check, int32, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW, SystemError } from '../../../images/lib/libc.ts'
 import { inNetns } from '../../../images/lib/netns.ts'
 import { watchReadable } from '../../../images/lib/poll.ts'
+import { BlockFiller, fillerType } from './block-filler.ts'
 import { allPackets, type Program, setFilter } from './socket-filter.ts'
 
 // include/uapi/linux/if_packet.h
@@ -13,6 +14,10 @@ const TPACKET_V3 = 2
 const TP_STATUS_USER = 1
 const PACKET_OUTGOING = 4
 const ETH_P_ALL = 3
+/** include/uapi/linux/if_arp.h */
+const ARPHRD_LOOPBACK = 772
+/** Where an Ethernet frame tells its type. */
+const etherType = 12
 const PROT_READ_WRITE = 3
 const MAP_SHARED = 1
 /** struct tpacket_block_desc: status, number of packets, offset of the first. */
@@ -41,10 +46,10 @@ export interface RingSize {
 }
 
 /**
- * 6 MB of kernel memory a namespace. A block is handed over every 12 ms even when it holds one packet, so blocks are time as well as room: the collector may be kept from
- * its work for half a second. A longer time would make markers slower.
+ * 6 MB of kernel memory a namespace. A block is handed over after 100 ms even when it holds one packet, so blocks are time as well as room. Each ring is a timer in the kernel, which interrupts whatever
+ * runs: a shorter time costs all that is measured beside it. Whoever cannot wait calls push().
  */
-export const defaultRing: RingSize = { blockSize: 128 << 10, blocks: 48, retireAfter: 12 }
+export const defaultRing: RingSize = { blockSize: 128 << 10, blocks: 48, retireAfter: 100 }
 
 /** One packet in the ring; `data` is a view that is valid only until the handler returns. */
 export interface RingPacket {
@@ -65,6 +70,7 @@ export interface RingPacket {
  */
 export class PacketRing {
   readonly #fd: number
+  readonly #filler: BlockFiller
   readonly #size: RingSize
   readonly #memory: unknown
   readonly #bytes: Buffer
@@ -99,6 +105,7 @@ export class PacketRing {
       address.writeUInt16LE(AF_PACKET, 0)
       address.writeUInt16BE(ETH_P_ALL, 2)
       check('bind', c.bind(fd, address, address.length), 'AF_PACKET, all interfaces')
+      this.#filler = new BlockFiller(netns, size.blockSize)
     } catch (error) {
       c.close(fd)
       throw error
@@ -108,6 +115,11 @@ export class PacketRing {
   /** Calls `onReadable` when a block is ready; it must call drain(). */
   watch(onReadable: () => void): void {
     this.#stop = watchReadable(this.#fd, onReadable)
+  }
+
+  /** Has the kernel finish the block that it is filling: what came before is in finished blocks then. */
+  push(): void {
+    this.#filler.fill()
   }
 
   /**
@@ -122,15 +134,17 @@ export class PacketRing {
       let at = start + b.readUInt32LE(start + blockFirst)
       for (let left = b.readUInt32LE(start + blockPackets); left > 0; left--) {
         const data = at + b.readUInt16LE(at + header.mac)
-        onPacket({
-          ifindex: b.readInt32LE(at + header.ifindex),
-          hardware: b.readUInt16LE(at + header.hardware),
-          direction: b[at + header.packetType] === PACKET_OUTGOING ? 'out' : 'in',
-          seconds: b.readUInt32LE(at + header.seconds),
-          nanoseconds: b.readUInt32LE(at + header.nanoseconds),
-          data: b.subarray(data, data + b.readUInt32LE(at + header.captured)),
-          length: b.readUInt32LE(at + header.length),
-        })
+        const hardware = b.readUInt16LE(at + header.hardware)
+        if (hardware !== ARPHRD_LOOPBACK || b.readUInt16BE(data + etherType) !== fillerType)
+          onPacket({
+            ifindex: b.readInt32LE(at + header.ifindex),
+            hardware,
+            direction: b[at + header.packetType] === PACKET_OUTGOING ? 'out' : 'in',
+            seconds: b.readUInt32LE(at + header.seconds),
+            nanoseconds: b.readUInt32LE(at + header.nanoseconds),
+            data: b.subarray(data, data + b.readUInt32LE(at + header.captured)),
+            length: b.readUInt32LE(at + header.length),
+          })
         at += b.readUInt32LE(at + header.next)
       }
       b.writeUInt32LE(0, start + blockStatus)
@@ -155,6 +169,7 @@ export class PacketRing {
     if (this.#closed) return
     this.#closed = true
     this.#stop?.()
+    this.#filler.close()
     setImmediate(() => {
       c.munmap(this.#memory, this.#size.blockSize * this.#size.blocks)
       c.close(this.#fd)

@@ -106,8 +106,14 @@ export class Packets {
     this.#truncated.bytes += cut
   }
 
-  /** Writes what was held back as the last of its connection, and counts each connection's bytes anew. */
+  /** Has packets that came until now handed over at once instead of a little later. */
+  push(): void {
+    this.#ring.push()
+  }
+
+  /** Hands over all that came until now; writes what was held back as the last of its connection, and counts each connection's bytes anew. */
   settle(): void {
+    this.push()
     this.drain()
     this.#long.settle()
     this.#file.flush()
@@ -123,6 +129,7 @@ export class Packets {
   /** Leaves the packets of these flows out, or reads them without writing them down; undefined: all are written. */
   spare(spared: Spared | undefined): void {
     // What is in the ring came before.
+    this.push()
     this.drain()
     this.#search =
       spared?.search === undefined ? undefined : new LoadSearch(this.#netns, { ...spared, search: spared.search }, this.#output)

@@ -1,4 +1,5 @@
 import { addressOf, c, check, int32, SOL_SOCKET } from '../../../images/lib/libc.ts'
+import { fillerType } from './block-filler.ts'
 
 // Classic BPF (include/uapi/linux/filter.h, Documentation/networking/filter.rst): what a socket is not to be woken for is left out in the kernel.
 const SO_ATTACH_FILTER = 26
@@ -10,20 +11,22 @@ const RETURN = 0x06
 const LD_LENGTH = 0x80
 const JUMP_IF_GREATER = 0x25
 
-type Target = 'take' | 'drop' | 'cut'
+type Target = 'take' | 'drop' | 'cut' | 'whole'
 type Instruction = readonly [code: number, k: number, ifEqual?: Target | undefined, otherwise?: Target]
 
 /** A program as the kernel takes it: eight bytes an instruction. */
 export type Program = Buffer
 
 const ETHERTYPE_IPV4 = 0x0800
+/** Where an Ethernet frame tells its type. */
+const etherType = 12
 /** Bytes before the addresses of an Ethernet frame's IPv4 header. */
 const packetSource = 26
 const packetDestination = 30
 /** Leaves out frames from and to these IPv4 addresses. @param clients as in 10.0.0.1 → 0x0a000001 */
 export function withoutPackets(clients: readonly number[]): Program {
   return packetProgram([
-    [LD_HALF, 12],
+    [LD_HALF, etherType],
     [JUMP_IF_EQUAL, ETHERTYPE_IPV4, undefined, 'take'],
     [LD_WORD, packetSource],
     ...dropIfOne(clients),
@@ -45,9 +48,11 @@ const dropIfOne = (clients: readonly number[]) => clients.map((address): Instruc
 const whole: Instruction = [RETURN, 0x40000]
 const nothing: Instruction = [RETURN, 0]
 
-/** What is taken of a large packet is its beginning. */
+/** What is taken of a large packet is its beginning; of those that are there to fill a block, all. */
 function packetProgram(instructions: readonly Instruction[]): Program {
   const all: readonly Instruction[] = [
+    [LD_HALF, etherType],
+    [JUMP_IF_EQUAL, fillerType, 'whole'],
     ...instructions,
     [LD_LENGTH, 0],
     [JUMP_IF_GREATER, largestWhole, 'cut'],
@@ -55,7 +60,7 @@ function packetProgram(instructions: readonly Instruction[]): Program {
     [RETURN, largeKept],
     nothing,
   ]
-  return assembled(all, { take: instructions.length, drop: all.length - 1, cut: all.length - 2 })
+  return assembled(all, { take: instructions.length + 2, whole: all.length - 3, cut: all.length - 2, drop: all.length - 1 })
 }
 
 function assembled(all: readonly Instruction[], place: Readonly<Record<Target, number>>): Program {

@@ -124,6 +124,49 @@ test('a stream in packets of 64 KB: none is missing, of the large ones the heade
   expect(truncated.bytes).toBeGreaterThanOrEqual(lacking)
 })
 
+test.each([64, 128, 256])(
+  'what came until a push is handed over at once, however full a block of %i KiB is, and of the push nothing',
+  async (kib) => {
+    // Its own time is never over.
+    const ring = keep(new PacketRing(netns.fd, { blockSize: kib << 10, blocks: 16, retireAfter: 60_000 }))
+    const marker = keep(new MarkerSocket(netns.fd))
+    const seen: string[] = []
+    let others = 0
+    const drain = () =>
+      ring.drain(
+        ({ data }) => {
+          const found = markerInPacket(data)
+          if (found !== undefined) seen.push(found)
+          else if (data.readUInt16BE(12) !== 0x0800) others++
+        },
+        () => {},
+      )
+    const sent: string[] = []
+    for (let i = 0; i < 200; i++) {
+      // From nearly none to a good part of a block between two pushes.
+      for (let n = 0; n < (i * 7) % 300; n += 50) {
+        sent.push(`push-${String(i).padStart(3, '0')}-${String(n).padStart(3, '0')}`)
+        marker.send(sent.at(-1)!)
+      }
+      ring.push()
+      // Handed over by whichever processor takes what waits for lo: at once on this one, soon on another.
+      await expect
+        .poll(
+          () => {
+            drain()
+            return seen.length
+          },
+          { interval: 1, timeout: 5000 },
+        )
+        .toBe(2 * sent.length)
+    }
+    // Each out and in.
+    expect(seen).toEqual(sent.flatMap((m) => [m, m]))
+    expect(others).toBe(0)
+    expect(ring.takeLost()).toBe(0)
+  },
+)
+
 test('packets that find no room are counted', () => {
   const ring = keep(new PacketRing(netns.fd, { blockSize: 128 << 10, blocks: 2, retireAfter: 5 }))
   const marker = keep(new MarkerSocket(netns.fd))

@@ -4,6 +4,12 @@ export const traceTable = 'everyhop'
 /** Port that markers are sent to (discard, RFC 863), over lo. */
 export const markerPort = 9
 
+/**
+ * How often the kernel takes expired elements out of our sets. Whether one counts does not depend on it. Unless told it walks all buckets of each set each second, which are many from the beginning, since
+ * `size` is what it makes room for.
+ */
+const sweep = '1m'
+
 const baseChains = ['prerouting', 'output'] as const
 
 /**
@@ -49,12 +55,14 @@ function table(family: 'ip' | 'ip6', address: string): string {
     size 65535
     flags dynamic,timeout
     timeout 30m
+    gc-interval ${sweep}
   }
   set asked {
     type ${address} . inet_service . ${address} . inet_service
     size 65535
     flags dynamic,timeout
     timeout 5s
+    gc-interval ${sweep}
   }
   chain select {
     tcp flags & (syn | rst) == syn meta nftrace set 1

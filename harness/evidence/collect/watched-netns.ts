@@ -172,6 +172,7 @@ export class WatchedNetns {
       if (everyProcessor) onEachProcessor(probe)
       else probe()
       this.#marker.send(marker)
+      this.#packets.push()
       await promise
     } finally {
       clearTimeout(timer)
