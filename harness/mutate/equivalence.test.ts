@@ -147,3 +147,41 @@ test('a reset in the place of an end is none where the request was refused', () 
   const reset = nth('packet', (o) => ({ ...o, flags: 'RA' }), 4)
   expect(differences(ran(first, undefined, false), ran(second, reset, false))).toEqual([])
 })
+
+test("what a node's kubelet asks beside the node's own request is no difference; what becomes of the request itself is", () => {
+  const at = (subnet: string) => ({ node: '10.244.1.1', pod: `${subnet}.6:8080` })
+  /** @param probe whether the kubelet's probe comes meanwhile @param dial the port from which the proxy goes on, as the node */
+  const asked = (chosen: Chosen, probe: boolean, dial?: number): Ran => {
+    const { node, pod } = at(chosen.subnet)
+    const t = chosen.start + 10
+    const packet = (netns: string, dev: string, from: string, to: string) => ({
+      kind: 'packet',
+      node: 'one',
+      netns,
+      dev,
+      direction: 'in',
+      protocol: 'tcp',
+      t,
+      from,
+      to,
+      flags: 'PA',
+      payloadLength: 9,
+    })
+    const seen = [
+      packet('node', 'veth', `${node}:${chosen.port}`, pod),
+      packet('demo.server', 'eth0', `${node}:${chosen.port}`, pod),
+      ...(dial === undefined ? [] : [packet('demo.server', 'lo', `${node}:${dial}`, pod)]),
+      // Another address, and the same port.
+      ...(probe ? [packet('node', 'veth', `${node}:50000`, pod), packet('demo.server', 'eth0', '169.254.7.127:50000', pod)] : []),
+    ]
+    const base = ran(chosen, () => seen)
+    const [attempt] = base.attempts
+    return {
+      ...base,
+      attempts: [{ ...attempt!, client: { node: 'one', netns: 'node' }, result: { ok: true, localPort: chosen.port } as never }],
+    }
+  }
+  expect(differences(asked(first, true), asked(second, false))).toEqual([])
+  expect(differences(asked(first, true, 60_000), asked(second, true, 60_001))).toEqual([])
+  expect(differences(asked(first, true, 60_000), asked(second, true))).toHaveLength(1)
+})

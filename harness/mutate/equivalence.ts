@@ -32,12 +32,13 @@ const FIRST_EPHEMERAL = 32_768
 function factsOf(ran: Ran): Set<string> {
   const names = namesOf(ran)
   const facts = new Set<string>()
+  const probes = new Map(ran.attempts.map((attempt) => [attempt, probePorts(attempt, ran)]))
   for (const o of ran.observations) {
     const state = stateFact(o, names)
     if (state) facts.add(`${names.place(o)}: ${state}`)
     if (!('t' in o)) continue
     for (const attempt of ran.attempts) {
-      if (o.t < attempt.window.from || o.t > attempt.window.to || !concerns(o, attempt, ran.topology)) continue
+      if (o.t < attempt.window.from || o.t > attempt.window.to || !concerns(o, attempt, ran.topology, probes.get(attempt)!)) continue
       const fact = flowFact(o, names, attempt.result.ok)
       if (fact) facts.add(`${attempt.case} ${attempt.role}, ${names.place(o)}: ${fact}`)
     }
@@ -129,9 +130,25 @@ function packetKind(flags: string, payload: number, answered: boolean): string |
   return flags.includes('F') && answered ? 'end' : undefined
 }
 
-/** Of the attempt's own client and server; what the kubelets ask the same pods meanwhile is not, but for a node that is the client. */
-function concerns(o: Observation, attempt: Attempt, { pods }: TopologyRecord): boolean {
+/** Where a node is the client: the ports of the other connections that it had to the server meanwhile, its kubelet's probes. They are known where they leave, and keep their ports on the way. */
+function probePorts({ client, request, window, result }: Attempt, { observations }: Ran): ReadonlySet<string> {
+  const ports = new Set<string>()
+  if (client.netns !== 'node' || result.localPort === undefined) return ports
+  for (const o of observations) {
+    if (!('t' in o) || o.t < window.from || o.t > window.to || o.netns !== 'node' || o.node !== client.node) continue
+    for (const { from, to } of flowsOf(o)) {
+      if (addressOf(to) === request.host) ports.add(portOf(from))
+      if (addressOf(from) === request.host) ports.add(portOf(to))
+    }
+  }
+  ports.delete(String(result.localPort))
+  return ports
+}
+
+/** Of the attempt's own client and server; what the kubelets ask the same pods meanwhile is not. @param probes ports of what a node asked that is the client */
+function concerns(o: Observation, attempt: Attempt, { pods }: TopologyRecord, probes: ReadonlySet<string>): boolean {
   const flows = flowsOf(o)
+  if (flows.some(({ from, to }) => probes.has(portOf(from)) || probes.has(portOf(to)))) return false
   const addresses = [attempt.client, attempt.server].flatMap(
     ({ netns }) => pods.find((p) => `${p.namespace}.${p.name}` === netns)?.ip ?? [],
   )
@@ -145,6 +162,8 @@ function concerns(o: Observation, attempt: Attempt, { pods }: TopologyRecord): b
 
 /** Without the port, if it has one. */
 const addressOf = (end: string) => end.replace(/:\d+$/, '')
+
+const portOf = (end: string) => end.slice(addressOf(end).length + 1)
 
 function flowsOf(o: Observation): { from: string; to: string }[] {
   if (o.kind === 'packet' || o.kind === 'trace') return [o]
