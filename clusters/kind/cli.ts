@@ -4,11 +4,9 @@ import { execa } from 'execa'
 import { ownerVariable } from '../processes.ts'
 import type { Docker } from './docker/docker.ts'
 import { onPath } from './docker/find-docker.ts'
+import { goProgram } from './go.ts'
 import { cacheDirectory } from './node-image/step.ts'
 import { versions } from './node-image/versions.ts'
-
-/** `go install` of kind needs this (its go.mod). */
-const goVersion = [1, 24] as const
 
 /** Lines of kind's own words that an error tells. */
 const lastLines = 25
@@ -19,16 +17,14 @@ export async function kindProgram(onProgress: (line: string) => void): Promise<s
   const directory = join(cacheDirectory(), 'bin')
   const program = join(directory, `kind-${versions.kind}`)
   if (existsSync(program)) return program
-  const wanted = `kind is not on PATH; fix: install kind, or Go ${goVersion.join('.')} or newer, with which everyhop builds it`
-  if (!onPath('go')) throw new Error(wanted)
-  const { stdout } = await execa('go', ['env', 'GOVERSION'], { cwd: '/' })
-  const [major = 0, minor = 0] = (/^go(\d+)\.(\d+)/.exec(stdout)?.slice(1) ?? []).map(Number)
-  if (major < goVersion[0] || (major === goVersion[0] && minor < goVersion[1])) throw new Error(`${wanted} (this is ${stdout}, too old)`)
+  const go = await goProgram(onProgress).catch((error: Error) => {
+    throw new Error(`kind is not on PATH and cannot be built: ${error.message}`)
+  })
   onProgress(`building kind ${versions.kind}`)
   const own = join(directory, `build-${process.pid}`)
   mkdirSync(own, { recursive: true })
   try {
-    await execa('go', ['install', `sigs.k8s.io/kind@${versions.kind}`], { cwd: '/', env: { GOBIN: own, CGO_ENABLED: '0' } })
+    await execa(go, ['install', `sigs.k8s.io/kind@${versions.kind}`], { cwd: '/', env: { GOBIN: own, CGO_ENABLED: '0' } })
     await execa('mv', [join(own, 'kind'), program])
   } finally {
     await execa('rm', ['-rf', own])

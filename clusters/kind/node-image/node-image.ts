@@ -1,6 +1,7 @@
 import { copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
+import { goProgram } from '../go.ts'
 import { controlPlaneImages, proxyTools } from './control-plane-images.ts'
 import { ImageArchive } from './image-archive.ts'
 import { type Program, program } from './programs.ts'
@@ -13,7 +14,7 @@ export const nodeImageName = `everyhop/node:${versions.kubernetes}`
 
 /**
  * A node image for kind made without any image registry, from the Go module proxy and Debian's packages: the file `node.tar` for
- * `docker load`. Needs root, Go and mmdebstrap. What was built from the same inputs before costs nothing.
+ * `docker load`. Needs root and mmdebstrap. What was built from the same inputs before costs nothing.
  */
 export async function nodeImage(onProgress: (line: string) => void): Promise<Built> {
   const told = async <T>(what: string, work: Promise<T>): Promise<T> => {
@@ -24,6 +25,8 @@ export async function nodeImage(onProgress: (line: string) => void): Promise<Bui
     return result
   }
   const names = ['pause', 'etcd', 'coredns', 'kubernetes'] as const
+  // First, so that it tells what takes long.
+  await goProgram(onProgress)
   // Downloads beside compilers: the compilers among themselves would only share the processors.
   const [root, tools, programs] = await Promise.all([
     told('root file system of Debian', rootFilesystem()),

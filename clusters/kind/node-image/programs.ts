@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { execa } from 'execa'
+import { goProgram } from '../go.ts'
 import { type Built, built, digestOf } from './step.ts'
 import { versions } from './versions.ts'
 
@@ -20,12 +21,13 @@ export async function program(name: Program): Promise<Built> {
   const source = join(sources, name)
   const flags = ['-s', '-w', ...(name === 'kubernetes' ? [kubernetesFlags()] : [])].join(' ')
   const env = { CGO_ENABLED: '0', GOOS: 'linux', GOARCH: 'amd64', GOFLAGS: '-mod=readonly -trimpath -buildvcs=false' }
-  const { stdout: compiler } = await execa('go', ['env', 'GOVERSION'], { cwd: source })
+  const go = await goProgram()
+  const { stdout: compiler } = await execa(go, ['env', 'GOVERSION'], { cwd: source })
   return built({
     name,
     inputs: { source: digestOf(source), flags, env, compiler },
     make: async (directory) => {
-      await execa('go', ['build', '-ldflags', flags, '-o', join(directory, name), '.'], { cwd: source, env })
+      await execa(go, ['build', '-ldflags', flags, '-o', join(directory, name), '.'], { cwd: source, env })
     },
   })
 }

@@ -12,6 +12,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
+import { goProgram } from '../go.ts'
 import { type Built, built, digestOf } from './step.ts'
 import { versions } from './versions.ts'
 
@@ -57,7 +58,7 @@ export async function rootFilesystem(): Promise<Built> {
 
 /** The folder of kind's own module with the files of its base image. */
 async function kindFiles(): Promise<string> {
-  const { stdout } = await execa('go', ['mod', 'download', '-json', `sigs.k8s.io/kind@${versions.kind}`], { cwd: '/' })
+  const { stdout } = await execa(await goProgram(), ['mod', 'download', '-json', `sigs.k8s.io/kind@${versions.kind}`], { cwd: '/' })
   return join((JSON.parse(stdout) as { Dir: string }).Dir, 'images/base/files')
 }
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
@@ -47,6 +47,21 @@ test('a step leaves results of steps whose names begin like its own', async () =
   hoursAgo((await built(step(1, []), root)).directory, 2)
   await built(step(2, []), root)
   expect(readdirSync(root).map((name) => name.replace(/-[0-9a-f]{16}$/, ''))).toEqual(['a-step', 'a-step-more'])
+})
+
+test('what a killed process left of a step goes with the next that is made; what is being made stays', async () => {
+  const left = join(root, `a-step-${'0'.repeat(16)}.99999999`)
+  const beingMade = join(root, `a-step-${'1'.repeat(16)}.${process.pid}`)
+  for (const directory of [left, beingMade]) {
+    mkdirSync(directory)
+    hoursAgo(directory, 2)
+  }
+  const { directory } = await built(step(1, []), root)
+  expect(
+    readdirSync(root)
+      .map((name) => join(root, name))
+      .sort(),
+  ).toEqual([beingMade, directory].sort())
 })
 
 test('a step that fails leaves nothing, and is tried again the next time', async () => {

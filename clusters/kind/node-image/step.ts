@@ -24,9 +24,12 @@ export const cacheDirectory = (): string => join(process.env.XDG_CACHE_HOME || j
 /** Another run, of another state of the sources, may still work with what it has found; milliseconds. */
 const inUseMs = 3_600_000
 
+/** After a step's name: of its inputs; of one that is being made also by which process. */
+const result = /^[0-9a-f]{16}(\.(?<pid>\d+))?$/
+
 /**
- * The step's directory, made if no earlier run made it from the same inputs. One that fails or is cut off leaves nothing.
- * Results of the same step from other inputs are removed when nobody has asked for them for an hour.
+ * The step's directory, made if no earlier run made it from the same inputs. One that fails leaves nothing.
+ * Results of the same step from other inputs are removed when nobody has asked for them for an hour, and so is what killed processes left of it.
  */
 export async function built(step: Step, root = join(cacheDirectory(), 'node-image')): Promise<Built> {
   const key = createHash('sha256').update(JSON.stringify(step.inputs)).digest('hex').slice(0, 16)
@@ -45,9 +48,10 @@ export async function built(step: Step, root = join(cacheDirectory(), 'node-imag
     rmSync(unfinished, { recursive: true, force: true })
   }
   for (const other of readdirSync(root)) {
-    const ofThisStep = other.startsWith(`${step.name}-`) && /^[0-9a-f]{16}$/.test(other.slice(step.name.length + 1))
+    const ofThisStep = other.startsWith(`${step.name}-`) ? result.exec(other.slice(step.name.length + 1)) : null
+    const isMade = existsSync(`/proc/${ofThisStep?.groups?.pid ?? 'none'}`)
     const asked = statSync(join(root, other), { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY
-    if (ofThisStep && join(root, other) !== directory && Date.now() - asked > inUseMs)
+    if (ofThisStep && !isMade && join(root, other) !== directory && Date.now() - asked > inUseMs)
       rmSync(join(root, other), { recursive: true, force: true })
   }
   return { directory, key }

@@ -4,6 +4,8 @@ export const versions = {
   kubernetes: 'v1.34.4',
   /** The node's files come from the same release as the CLI that will start it. */
   kind: 'v0.32.0',
+  /** Compiles where the machine has no Go that is new enough. */
+  go: 'go1.26.11',
   /** Debian release of the root file system. */
   debian: 'trixie',
 } as const

@@ -1,11 +1,12 @@
 import { onPath, usersDocker } from '../../../clusters/kind/docker/find-docker.ts'
+import { machinesGo } from '../../../clusters/kind/go.ts'
 import type { Finding } from './finding.ts'
 
 const repair = 'everyhop doctor --fix'
 
 /** What clusters of kind need besides. Only warnings: the lab needs none of it. */
 export async function dockerFindings(): Promise<Finding[]> {
-  return [await docker(), tools()]
+  return Promise.all([docker(), tools()])
 }
 
 async function docker(): Promise<Finding> {
@@ -18,13 +19,11 @@ async function docker(): Promise<Finding> {
   return { ...base, state: 'warning', detail: found, fix: process.getuid?.() === 0 ? repair : 'start Docker, or start everyhop as root' }
 }
 
-function tools(): Finding {
+async function tools(): Promise<Finding> {
   const base = { id: 'kind', title: 'kind, and what its node image is built with' }
-  const lacking = [
-    ...(onPath('go') ? [] : ['go (1.24 or newer; from your distribution or go.dev)']),
-    ...(onPath('mmdebstrap') ? [] : ['mmdebstrap (apt-get install -y --no-install-recommends mmdebstrap)']),
-  ]
-  if (lacking.length === 0)
-    return { ...base, state: 'ok', detail: onPath('kind') ? 'kind is on PATH' : 'kind is built when it is first needed' }
-  return { ...base, state: 'warning', detail: `no ${lacking.map((x) => x.split(' ')[0]).join(', ')}`, fix: `install ${lacking.join('; ')}` }
+  const lacking = ['mmdebstrap', 'curl', 'unzip'].filter((tool) => !onPath(tool))
+  if (lacking.length > 0) return { ...base, state: 'warning', detail: `no ${lacking.join(', ')}`, fix: repair }
+  const kind = onPath('kind') ? 'kind is on PATH' : 'kind is built when it is first needed'
+  const go = (await machinesGo()) ?? 'brought from the module proxy when it is first needed'
+  return { ...base, state: 'ok', detail: `${kind}; Go: ${go}` }
 }
