@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -48,4 +48,19 @@ test('a file that does not load, a hook that fails, and an error outside any tes
 test('a filter that matches nothing is no success', () => {
   expect(run({ 'x.test.ts': good }, '-t', 'no such test')).toMatchObject({ code: 2, last: '0 passed, 0 failed, 2 skipped' })
   expect(run({ 'x.test.ts': good }, 'no-such-file')).toMatchObject({ code: 1, last: '0 passed, 0 failed, 0 skipped' })
+})
+
+test('where no cluster of kind can be made, their tests are counted as skipped when asked so, and it is said why', {
+  timeout: 120_000,
+}, () => {
+  const { EVERYHOP_STARTED: _, EVERYHOP_TALLY: __, ...env } = process.env
+  const options = ['--v8-pool-size=0', join(root, 'scripts', 'test.ts'), '--kind', '--where-possible']
+  // Neither docker nor apt-get is there.
+  const { status, stdout } = spawnSync(process.execPath, options, { encoding: 'utf8', env: { ...env, PATH: dir } })
+  expect(stdout).toMatch(/^test: no cluster of kind can be made here, its tests are skipped: /m)
+  const files = globSync('{harness,clusters,images}/**/*.kind.test.ts', { cwd: root }).length
+  const [, skipped] = /\n0 passed, 0 failed, (\d+) skipped\n$/.exec(stdout) ?? []
+  expect(files).toBeGreaterThan(5)
+  expect(Number(skipped)).toBeGreaterThan(files)
+  expect(status).toBe(0)
 })

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSyn
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { type StartedTestContainer, Wait } from 'testcontainers'
-import { afterAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { ApiServer } from '../../lab/apiserver/server.ts'
 import { resources } from '../../lab/apiserver/store.ts'
 import { apiPort, meshApi } from './testing/api.ts'
@@ -10,7 +10,11 @@ import { DockerImages } from './testing/docker-images.ts'
 
 const primary = JSON.stringify({ cniVersion: '0.3.1', name: 'primary', plugins: [{ type: 'ptp', ipam: { type: 'host-local' } }] })
 
-const images = await DockerImages.load()
+let images: DockerImages
+beforeAll(async () => {
+  images = await DockerImages.load()
+})
+afterAll(() => images?.[Symbol.asyncDispose]())
 let api: ApiServer
 /** Stands in for a node: its first process and its network are what the agent takes for the node's. */
 let node: StartedTestContainer
@@ -31,7 +35,6 @@ beforeEach(async () => {
   chmodSync(folder, 0o755)
   return () => api.close()
 })
-afterAll(() => images[Symbol.asyncDispose]())
 
 /** The agent, with the rights and mounts that its DaemonSet gives. */
 function agent(): Promise<StartedTestContainer> {

@@ -1,0 +1,25 @@
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { daemonPid, stopDaemon } from '../clusters/kind/docker/daemon.ts'
+import { findDocker, runsPrivileged } from '../clusters/kind/docker/find-docker.ts'
+import { goProgram } from '../clusters/kind/go.ts'
+
+/**
+ * Whether this machine can make clusters of kind, once what can be installed is installed; a Docker daemon of ours that was not there before is ended.
+ * @returns why not, in words; undefined when it can
+ */
+export async function whyNoKind(tell: (line: string) => void): Promise<string | undefined> {
+  if (process.getuid?.() !== 0) return 'only root can build its node image'
+  const setUp = [join(import.meta.dirname, '../bin/setup.mjs'), 'kind']
+  if (spawnSync(process.execPath, ['--v8-pool-size=0', ...setUp], { stdio: ['ignore', 2, 2] }).status !== 0)
+    return 'the packages that it needs cannot be installed'
+  const ran = daemonPid() !== undefined
+  try {
+    await Promise.all([findDocker(tell).then(runsPrivileged), goProgram(tell)])
+    return undefined
+  } catch (error) {
+    return (error as Error).message
+  } finally {
+    if (!ran) await stopDaemon()
+  }
+}
