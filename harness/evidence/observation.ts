@@ -13,13 +13,8 @@ interface Base {
 /** One end of a flow, `10.244.0.5:8080`; IPv6 in brackets. */
 export type Endpoint = string
 
-export interface PacketObservation extends Base {
-  readonly kind: 'packet'
-  readonly t: number
-  /** Interface name as the kernel has it, such as `eth0`, `veth1a2b3c4d`, `lo`. */
-  readonly dev: string
-  /** As the interface saw it (sll_pkttype 4: out). On `lo` each packet is seen once each way. */
-  readonly direction: 'in' | 'out'
+/** What is read of an Ethernet frame. */
+export interface Frame {
   readonly protocol: 'tcp' | 'udp' | 'icmp' | 'other'
   readonly from: Endpoint
   readonly to: Endpoint
@@ -33,6 +28,25 @@ export interface PacketObservation extends Base {
   readonly payloadLength: number
   /** Those of them that were captured. Shorter than `payloadLength`: truncated. */
   readonly payload: Uint8Array
+}
+
+export interface PacketObservation extends Base, Frame {
+  readonly kind: 'packet'
+  readonly t: number
+  /** Interface name as the kernel has it, such as `eth0`, `veth1a2b3c4d`, `lo`. */
+  readonly dev: string
+  /** As the interface saw it (sll_pkttype 4: out). On `lo` each packet is seen once each way. */
+  readonly direction: 'in' | 'out'
+  /** Of a datagram to a tunnel's port (UDP 6081, 6082): the frame that it carries. */
+  readonly tunnel?: TunnelledFrame
+}
+
+/** A frame inside a tunnel's datagram, whose own fields are the outer ones. */
+export interface TunnelledFrame extends Frame {
+  /** The header's form on the wire: GENEVE (RFC 8926), or VXLAN (RFC 7348). */
+  readonly header: 'geneve' | 'vxlan'
+  /** 24 bits. */
+  readonly vni: number
 }
 
 export interface TraceObservation extends Base {

@@ -229,13 +229,14 @@ test('destroyed sockets are those of `ss -E`, with mark and owner; an IPv4 peer 
   expect(sockets.takeLost()).toBe(0)
 }, 30_000)
 
-test('interfaces are those of `ip -j addr`, with the index of the other end of a veth', () => {
+test('interfaces are those of `ip -d -j addr`, with the index of the other end of a veth', () => {
   pod.sh('ip link add br0 type bridge; ip addr add fd00::5/64 dev eth0 nodad; ip addr add 10.0.0.9/24 dev eth0')
-  const theirs = (JSON.parse(pod.sh('ip -j addr')) as IpAddress[]).map((i) => ({
+  const theirs = (JSON.parse(pod.sh('ip -d -j addr')) as IpAddress[]).map((i) => ({
     index: i.ifindex,
     dev: i.ifname,
     mac: i.address,
     addresses: i.addr_info.map(({ local }) => local).sort(),
+    ...(i.linkinfo?.info_kind === undefined ? {} : { kind: i.linkinfo.info_kind }),
     ...(i.link_index === undefined ? {} : { peerIndex: i.link_index }),
   }))
   const ours = dumpInterfaces(pod.fd).map((found) => ({ ...found, addresses: [...found.addresses].sort() }))
@@ -251,6 +252,7 @@ interface IpAddress {
   readonly ifname: string
   readonly address: string
   readonly link_index?: number
+  readonly linkinfo?: { readonly info_kind?: string }
   readonly addr_info: { readonly local: string }[]
 }
 

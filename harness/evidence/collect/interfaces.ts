@@ -23,6 +23,8 @@ export interface Interface {
   readonly mac: string
   /** Without prefix lengths. */
   readonly addresses: readonly string[]
+  /** What the kernel calls its kind, such as `veth`, `geneve`, `vxlan`; a device of none has none. */
+  readonly kind?: string
   /** veth: the other end's index, in the namespace where that end is. */
   readonly peerIndex?: number
 }
@@ -47,13 +49,14 @@ export function dumpInterfaces(netns: number): Interface[] {
       const a = attributes(body, 16)
       const index = body.readInt32LE(4)
       const info = a.get(IFLA_LINKINFO)
-      const isVeth = info !== undefined && text(attributes(info).get(IFLA_INFO_KIND)) === 'veth'
-      const peer = isVeth ? a.get(IFLA_LINK)?.readUInt32LE(0) : undefined
+      const kind = info && text(attributes(info).get(IFLA_INFO_KIND))
+      const peer = kind === 'veth' ? a.get(IFLA_LINK)?.readUInt32LE(0) : undefined
       found.push({
         index,
         dev: text(a.get(IFLA_IFNAME)) ?? `if${index}`,
         mac: macText(a.get(IFLA_ADDRESS) ?? Buffer.alloc(0)),
         addresses: addresses.get(index) ?? [],
+        ...(kind === undefined ? {} : { kind }),
         ...(peer === undefined ? {} : { peerIndex: peer }),
       })
     }

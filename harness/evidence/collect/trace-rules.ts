@@ -10,11 +10,14 @@ export const markerPort = 9
  */
 const sweep = '1m'
 
+/** Of redirection tunnels (RFC 8926 section 3.3; the next one where another network has it). Their source port is a hash of what is inside: a flow of theirs is no connection, so each datagram is traced. */
+const tunnelPorts = '6081-6082'
+
 const baseChains = ['prerouting', 'output'] as const
 
 /**
  * The rules that choose what is traced, as text for `nft -f -`: SYN and SYN-ACK, the first data packet of each direction of a connection, the first datagram of each
- * direction of a UDP flow (again after five seconds), and marker datagrams.
+ * direction of a UDP flow (again after five seconds), all datagrams of tunnels, and marker datagrams.
  * They sit at priority -400, before raw, conntrack and all other rules, so the first line of a walk shows the packet as it came. `ct state` means nothing that early, so first data is "PSH, and
  * this direction's addresses and ports are not in the set yet"; a SYN takes them out again, because ports are used anew. A packet stays traced while it runs over lo, not when it crosses a veth.
  * Newlines before each brace: nft 1.0.6 wants them. Fails as a whole, changing nothing, when the tables are there already (a killed predecessor's): removeTraceRules() first.
@@ -68,6 +71,7 @@ function table(family: 'ip' | 'ip6', address: string): string {
     tcp flags & (syn | rst) == syn meta nftrace set 1
     tcp flags & (syn | rst) == syn delete @seen { ${flow} }
     tcp flags & (psh | rst) == psh ${flow} != @seen meta nftrace set 1 add @seen { ${flow} }
+    udp dport ${tunnelPorts} meta nftrace set 1
     ${datagrams} != @asked meta nftrace set 1 add @asked { ${datagrams} }${marker}
   }
   chain prerouting {

@@ -31,6 +31,7 @@ const interfaceLine = z.object({
   dev: z.string(),
   mac: z.string(),
   addresses: z.array(z.string()),
+  kind: z.string().optional(),
   peerIndex: z.int().optional(),
 })
 

@@ -5,6 +5,9 @@ import { endpoint4, endpoint6 } from './addresses.ts'
  * Layouts: IEEE 802.1Q, RFC 791 (IPv4), RFC 8200 (IPv6), RFC 9293 (TCP), RFC 768 (UDP), RFC 792 and 4443 (ICMP).
  */
 export class PacketFields {
+  /** Offset of the frame in the view, and how many bytes of it there are. */
+  frameOffset = 0
+  frameCaptured = 0
   /** EtherType after VLAN tags; −1 when the frame is too short to tell. */
   etherType = -1
   /** 4, 6, or 0 for anything else. */
@@ -45,6 +48,8 @@ const ETHERTYPE_IP6 = 0x86dd
  */
 export function decodeEthernet(view: DataView, at: number, captured: number, original: number, into: PacketFields): void {
   const end = at + captured
+  into.frameOffset = at
+  into.frameCaptured = captured
   into.etherType = -1
   let o = at + 12
   let type = o + 2 <= end ? view.getUint16(o) : -1

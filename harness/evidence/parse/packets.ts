@@ -1,8 +1,9 @@
-import type { PacketObservation } from '../observation.ts'
+import type { Frame, PacketObservation } from '../observation.ts'
 import { mac } from './addresses.ts'
 import { EvidenceError, takeAgain } from './error.ts'
 import { decodeEthernet, destination, flagsText, PacketFields, protocolName, source } from './packet.ts'
 import { type CaptureInterface, PcapngReader } from './pcapng.ts'
+import { decodeTunnel } from './tunnel.ts'
 
 const nothing = new Uint8Array(0)
 
@@ -19,6 +20,7 @@ export function parsePackets(bytes: Buffer, file: string): CaptureFile {
   const reader = new PcapngReader(bytes, file)
   const { view } = reader
   const fields = new PacketFields()
+  const inner = new PacketFields()
   const packets: PacketObservation[] = []
   const vantages = new Map<CaptureInterface, Vantage>()
   while (reader.next()) {
@@ -34,28 +36,40 @@ export function parsePackets(bytes: Buffer, file: string): CaptureFile {
     }
     const { dataOffset, captured } = reader
     decodeEthernet(view, dataOffset, captured, reader.original, fields)
-    const start = bytes.byteOffset + fields.payloadOffset
+    const header = decodeTunnel(view, fields, inner)
+    const { index } = reader
     packets.push({
       kind: 'packet',
-      ref: `${file}#p${reader.index}`,
+      ref: `${file}#p${index}`,
       node: vantage.node,
       netns: vantage.netns,
       t: reader.microseconds,
       dev: vantage.dev,
       direction: way === 1 ? 'in' : 'out',
-      protocol: protocolName(fields.protocol),
-      from: source(view, fields),
-      to: destination(view, fields),
-      macFrom: captured >= 12 ? mac(view, dataOffset + 6) : '',
-      macTo: captured >= 6 ? mac(view, dataOffset) : '',
-      flags: flagsText(fields.tcpFlags),
-      seq: fields.seq,
-      ack: fields.ack,
-      payloadLength: fields.payloadLength,
-      payload: fields.payloadCaptured === 0 ? nothing : new Uint8Array(bytes.buffer, start, fields.payloadCaptured),
+      ...frameOf(view, fields),
+      ...(header && {
+        tunnel: { header: header.form, vni: header.vni, ...frameOf(view, inner) },
+      }),
     })
   }
   return { packets, cutBytes: reader.truncated ? bytes.length - reader.end : 0 }
+}
+
+function frameOf(view: DataView, fields: PacketFields): Frame {
+  const { frameOffset: at, frameCaptured: captured } = fields
+  return {
+    protocol: protocolName(fields.protocol),
+    from: source(view, fields),
+    to: destination(view, fields),
+    macFrom: captured >= 12 ? mac(view, at + 6) : '',
+    macTo: captured >= 6 ? mac(view, at) : '',
+    flags: flagsText(fields.tcpFlags),
+    seq: fields.seq,
+    ack: fields.ack,
+    payloadLength: fields.payloadLength,
+    payload:
+      fields.payloadCaptured === 0 ? nothing : new Uint8Array(view.buffer, view.byteOffset + fields.payloadOffset, fields.payloadCaptured),
+  }
 }
 
 interface Vantage {
