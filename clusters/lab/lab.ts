@@ -7,7 +7,7 @@ import { Registry } from '../registry.ts'
 import { attachNode } from './attach.ts'
 import type { DaemonOptions, FromDaemon, ToDaemon } from './daemon-protocol.ts'
 import { ownedEnvironment } from './node/owned.ts'
-import { nodeFlags, pinnedNode } from './node/root.ts'
+import { closedToOthers, nodeFlags, pinnedNode, repository } from './node/root.ts'
 
 /** How long a lab may take to end by itself before it is killed, milliseconds. */
 const endMs = 15_000
@@ -21,6 +21,9 @@ type Ready = Extract<FromDaemon, { say: 'ready' }>
  */
 export async function createLab(options: ClusterOptions): Promise<Lab> {
   if (process.getuid?.() !== 0) throw new Error('a lab needs root: it makes namespaces and mounts; fix: sudo everyhop …')
+  const closed = closedToOthers()
+  if (closed !== undefined)
+    throw new Error(`${closed} may be read by its owner only, and the mesh's pods run as other users; fix: chmod -R o+rX ${repository}`)
   const registry = Registry.open(options.id)
   if (options.topology.network === 'bridge') {
     await registry.teardown()

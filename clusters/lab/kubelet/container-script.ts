@@ -36,6 +36,8 @@ export interface ContainerLayout {
   readonly volumes: readonly VolumeMount[]
   /** Directories that are to be seen at their own path, read-only. */
   readonly shared: readonly string[]
+  /** Directories above those that not every user may enter: in the container they hold nothing else, and everybody may. */
+  readonly closed: readonly string[]
   readonly readOnlyRoot: boolean
   readonly workingDirectory: string
 }
@@ -62,7 +64,7 @@ exec unshare --mount --pid --propagation unchanged --fork sh ${stage}/enter "$@"
   const covered = layout.shared.filter(isCovered)
   const uncovered = layout.shared.filter((path) => !isCovered(path))
   const volumes = [...layout.volumes.map(volumeMount), ...covered.map((path) => sharedMount(`${nodeRoot}${path}`, path))]
-  const frozen = layout.readOnlyRoot ? ['/', '/run', '/tmp'].filter((path) => !targets.includes(path)) : []
+  const frozen = layout.readOnlyRoot ? ['/', '/run', '/tmp', ...layout.closed].filter((path) => !targets.includes(path)) : []
   const enter = `set -e
 mount -a -T ${stage}/mounts
 cd ${root}
@@ -80,10 +82,10 @@ PATH=$EVERYHOP_PATH
 unset EVERYHOP_PATH OLDPWD
 exec "$@" 2>&4 3>&- 4>&-
 `
-  return { start, enter, root: fstab(rootMounts(stage, uncovered)), volumes: fstab(volumes) }
+  return { start, enter, root: fstab(rootMounts(stage, layout.closed, uncovered)), volumes: fstab(volumes) }
 }
 
-function rootMounts(stage: string, shared: readonly string[]): Mount[] {
+function rootMounts(stage: string, closed: readonly string[], shared: readonly string[]): Mount[] {
   const root = `${stage}/root`
   return [
     {
@@ -98,6 +100,7 @@ function rootMounts(stage: string, shared: readonly string[]): Mount[] {
     { source: '/dev', target: `${root}/dev`, options: 'rbind,rprivate' },
     { source: 'everyhop', target: `${root}/run`, type: 'tmpfs', options: 'mode=0755' },
     { source: 'everyhop', target: `${root}/tmp`, type: 'tmpfs', options: 'mode=1777' },
+    ...closed.map((path) => ({ source: 'everyhop', target: `${root}${path}`, type: 'tmpfs', options: 'mode=0755' })),
     ...shared.map((path) => sharedMount(path, `${root}${path}`)),
   ]
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { cgroupMembers, makeCgroup, removeCgroup } from '../node/cgroup.ts'
 import type { LabNode } from '../node/node.ts'
-import { sourceDirectories, stageDirectory } from '../node/root.ts'
+import { closedDirectories, sourceDirectories, stageDirectory } from '../node/root.ts'
 import { containerScripts, nodeRoot, type VolumeMount } from './container-script.ts'
 import { LogFile } from './log-file.ts'
 import type { Pod } from './pod.ts'
@@ -85,6 +85,7 @@ export class RunningContainer {
       cgroup: this.cgroup,
       volumes,
       shared: sourceDirectories(),
+      closed: closedDirectories(sourceDirectories()),
       readOnlyRoot: security.readOnlyRoot,
       workingDirectory,
     })

@@ -59,6 +59,28 @@ export function sourceDirectories(): string[] {
   return node.startsWith(`${repository}/`) ? [repository] : [repository, node]
 }
 
+/**
+ * The outermost of the directories above these that only their owner may enter, such as `/root` (mode 0700) above a checkout in it: whoever is not root in a container would not come to what is below.
+ * @param modeOf permission bits of a directory
+ */
+export function closedDirectories(paths: readonly string[], modeOf = (path: string) => statSync(path).mode): string[] {
+  const closed = paths.flatMap((path) => {
+    const names = path.split('/').slice(1, -1)
+    const above = names.map((_, i) => `/${names.slice(0, i + 1).join('/')}`)
+    return above.find((directory) => (modeOf(directory) & 0o001) === 0) ?? []
+  })
+  return [...new Set(closed)]
+}
+
+/**
+ * What of the repository not every user may read, though the mesh's pods run as several: what a clone under umask 077 makes. undefined: nothing.
+ * @param modeOf permission bits of a file or directory
+ */
+export function closedToOthers(modeOf = (path: string) => statSync(path).mode): string | undefined {
+  const needed = [repository, `${repository}/images`, `${repository}/images/ztunnel/main.ts`, `${repository}/node_modules`, pinnedNode]
+  return needed.find((path) => (modeOf(path) & 0o004) === 0)
+}
+
 /** Mount points of the host that carry programs: an overlay on `/` shows only what is on the same file system. */
 function systemMounts(): string[] {
   return readFileSync('/proc/self/mountinfo', 'utf8')
