@@ -66,6 +66,7 @@ try {
     release,
     topology,
     topologyGiven,
+    ...(nodeImage ? { nodeImage } : {}),
     fingerprint,
     ...(values ? { values, valuesGiven } : {}),
     startedAt: new Date().toISOString(),

@@ -25,6 +25,8 @@ const standingSchema = z.object({
     .optional(),
   valuesGiven: z.string().optional(),
   topology: z.unknown().transform((value) => value as Topology),
+  /** What nodes of kind were started from, if not our own image. */
+  nodeImage: z.string().optional(),
   /** Of what it was made (`fingerprintOf`). */
   fingerprint: z.string(),
   startedAt: z.string(),

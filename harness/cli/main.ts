@@ -86,11 +86,11 @@ program
   .option('--concurrency <n>', 'cases in flight at once, at most; never two that share a pod', atOnce, 1)
   .option('--budget <time>', 'run what fits (90s, 8m), by what it took before; what is left out is told', budget)
   .option('--keep', 'leave the cluster of the run up, to look into it', false)
-  .option('--cluster <name>', 'run on a cluster that is up (everyhop up), with its mode, release and topology')
+  .option('--cluster <name>', 'run on a cluster that is up (everyhop up), with its provider, mode, release and topology')
   .option('--json', 'print results.json instead of text', false)
   .action(async (options, command: Command) => {
     const { runVerb } = await import('./run.ts')
-    const chosen = (['mode', 'release', 'topology'] as const).filter((name) => command.getOptionValueSource(name) === 'cli')
+    const chosen = (['provider', 'mode', 'release', 'topology'] as const).filter((name) => command.getOptionValueSource(name) === 'cli')
     exitCode = await runVerb({ ...options, chosen })
   })
 

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Provider } from '../../clusters/create.ts'
+import { fingerprintOf } from '../../clusters/fingerprint.ts'
 import { type MeshValues, ValuesError } from '../../clusters/manifests/values/read.ts'
 import { findStanding, type Standing, StandingError } from '../../clusters/standing.ts'
 import { loadTopology, type Topology, TopologyError } from '../../clusters/topology.ts'
@@ -49,7 +50,7 @@ export interface RunArguments {
   /** Run on this one, which is up. */
   readonly cluster?: string
   /** Of mode, release and topology those that the command was given. */
-  readonly chosen: readonly ('mode' | 'release' | 'topology')[]
+  readonly chosen: readonly ('provider' | 'mode' | 'release' | 'topology')[]
 }
 
 /** `everyhop run`. @returns the exit code */
@@ -76,9 +77,14 @@ export async function runVerb(args: RunArguments): Promise<number> {
   if (standing && args.values) return usage('--cluster stands with values of its own; fix: everyhop up --values FILE')
   const other = standing && differing(args, standing)
   if (standing && other) {
-    const has = `mode ${standing.mode}, release ${standing.release}, topology ${standing.topologyGiven}`
+    const has = `provider ${standing.handle.provider}, mode ${standing.mode}, release ${standing.release}, topology ${standing.topologyGiven}`
     return usage(`cluster ${standing.name} stands with ${has}; fix: leave --${other} out, or bring up another with everyhop up`)
   }
+  // What it would prove is said to be of the sources as they are.
+  if (standing && standing.fingerprint !== fingerprintOf(standing.topology, standing.nodeImage))
+    return usage(
+      `cluster ${standing.name} stands, but its images or their manifests have changed since; fix: everyhop down ${standing.name}, then up again`,
+    )
   if (standing && args.keep) return usage('--cluster stays up by itself; use --keep without it')
   const asked = select(all, { quick: args.quick, globs: args.case })
   // They take longer than all requests together: who starts for the first time sees those first.
@@ -109,7 +115,8 @@ export async function runVerb(args: RunArguments): Promise<number> {
     if (!(error instanceof TopologyError || error instanceof OutFolderError)) throw error
     return usage(error.message)
   }
-  const key = `run ${args.provider} ${args.mode.join(',')} ${args.release.join(',')} ${count}`
+  const provider = standing?.handle.provider ?? args.provider
+  const key = `run ${provider} ${args.mode.join(',')} ${args.release.join(',')} ${count}`
   const started = performance.now()
   const progress = new ProgressView(process.stderr, lastDuration(key))
   const view: RunView = {
@@ -142,7 +149,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
   }
   const { results, problems, exitCode, costs } = await run(
     {
-      provider: args.provider,
+      provider,
       topology,
       topologyGiven: topologyGiven === defaultTopology ? undefined : topologyGiven,
       values,
@@ -184,8 +191,8 @@ export async function runVerb(args: RunArguments): Promise<number> {
 }
 
 /** Which of the choices that were made is not as the cluster stands. */
-function differing({ chosen, ...args }: RunArguments, { topologyGiven: topology, mode, release }: Standing): string | undefined {
-  const stands = { topology, mode, release }
+function differing({ chosen, ...args }: RunArguments, { handle, topologyGiven: topology, mode, release }: Standing): string | undefined {
+  const stands = { provider: handle.provider, topology, mode, release }
   return chosen.find((what) => `${args[what]}` !== stands[what])
 }
 

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { HostSnapshot } from '../../clusters/audit.ts'
@@ -92,8 +92,24 @@ describe.skipIf(process.getuid?.() !== 0)('a cluster that is up (needs root)', (
     const other = await everyhop('run', '--cluster', 'default', '--release', '1.21')
     expect(other).toMatchObject({ code: 2, stdout: '' })
     expect(other.stderr).toBe(
-      'everyhop: cluster default stands with mode inpod, release today, topology two-nodes; fix: leave --release out, or bring up another with everyhop up\n',
+      'everyhop: cluster default stands with provider lab, mode inpod, release today, topology two-nodes; fix: leave --release out, or bring up another with everyhop up\n',
     )
+  })
+
+  test('`run --cluster` is refused when what the cluster was made of has changed since', async () => {
+    const file = join(host.folder, 'state/files', standing.handle.id, 'standing.json')
+    const record = readFileSync(file, 'utf8')
+    writeFileSync(file, record.replace(standing.fingerprint, 'of-other-images'))
+    try {
+      expect(await everyhop('run', '--cluster', 'default')).toMatchObject({
+        code: 2,
+        stdout: '',
+        stderr:
+          'everyhop: cluster default stands, but its images or their manifests have changed since; fix: everyhop down default, then up again\n',
+      })
+    } finally {
+      writeFileSync(file, record)
+    }
   })
 
   test('`run --cluster` runs on it, and it stays', async () => {
