@@ -93,7 +93,7 @@ test('a mesh whose agent crashes is given up with its last words and the fix; me
 })
 
 test('apps are ready and, where the labels say so, enrolled', { timeout: 60_000 }, async () => {
-  await deployApps(cluster, topology)
+  await deployApps(cluster, topology, mesh)
   // Else the audit at the end would prove nothing.
   const there = compareNodes(before, await snapshotNode(cluster.nodes[0]!)).join('\n')
   for (const trace of [
@@ -149,7 +149,7 @@ test('apps without an image fail at once, with the reason', { timeout: 60_000 },
         cluster.apply(objects.map((o) => JSON.parse(JSON.stringify(o).replace(image.sleep, 'everyhop/none:dev')))),
     },
   }) as Cluster
-  await expect(deployApps(renamed, lacking)).rejects.toThrow(/pod plain\/late: ErrImageNeverPull[\s\S]*fix: load the image/)
+  await expect(deployApps(renamed, lacking, mesh)).rejects.toThrow(/pod plain\/late: ErrImageNeverPull[\s\S]*fix: load the image/)
 })
 
 test('uninstalling takes the mesh away and leaves the apps', { timeout: 60_000 }, async () => {

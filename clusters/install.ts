@@ -5,6 +5,7 @@ import type { KubernetesObject, Pod } from './kubernetes.ts'
 import { appManifests } from './manifests/apps.ts'
 import { imageNames } from './manifests/configured.ts'
 import { type MeshOptions, meshManifests } from './manifests/mesh.ts'
+import { takesIn } from './manifests/modes.ts'
 import { istiodDeployment, meshNamespace, rootConfigMap } from './manifests/names.ts'
 import { fatalReason, podTrouble, workloadTrouble } from './pod-trouble.ts'
 import type { Topology } from './topology.ts'
@@ -69,13 +70,22 @@ export async function installMesh(cluster: Cluster, options: MeshOptions & WaitO
   })
 }
 
-/** Starts the topology's pods and waits until all are ready, and those of ambient namespaces enrolled if the mesh is there. @throws InstallError, ApplyError */
-export async function deployApps(cluster: Cluster, topology: Topology, options: WaitOptions = {}): Promise<void> {
+/**
+ * Starts the topology's pods and waits until all are ready, and enrolled in the mesh if there is one that takes them in.
+ * @param mesh the one that is installed; undefined: none is
+ * @throws InstallError, ApplyError
+ */
+export async function deployApps(
+  cluster: Cluster,
+  topology: Topology,
+  mesh: Pick<MeshOptions, 'mode' | 'release'> | undefined,
+  options: WaitOptions = {},
+): Promise<void> {
   await cluster.loadImages(appImages)
   await cluster.apply(appManifests(topology))
   await withApi(cluster, async (api) => {
-    const hasMesh = (await api.list(`/apis/apps/v1/namespaces/${meshNamespace}/daemonsets`)).items.length > 0
-    const unfinished = (pod: Pod) => !isReady(pod) || (hasMesh && shouldEnrol(topology, pod) && !isEnrolled(pod))
+    const isIn = (pod: Pod) => mesh !== undefined && takesIn(mesh, pod, topology.namespaces[pod.metadata.namespace ?? '']?.labels ?? {})
+    const unfinished = (pod: Pod) => !isReady(pod) || (isIn(pod) && !isEnrolled(pod))
     const waitIn = async (namespace: string) => {
       const names = new Set(topology.pods.filter((p) => p.namespace === namespace).map((p) => p.name))
       const mine = (pod: KubernetesObject) => names.has(pod.metadata.name)
@@ -184,13 +194,6 @@ export async function uninstallMesh(cluster: Cluster, options: MeshOptions): Pro
 
 function isReady(pod: Pod): boolean {
   return pod.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false
-}
-
-/** By the labels of pod and namespace, as the agent decides. */
-function shouldEnrol(topology: Topology, { metadata }: Pod): boolean {
-  const label = 'istio.io/dataplane-mode'
-  const own = metadata.labels?.[label]
-  return own === 'ambient' || (own !== 'none' && topology.namespaces[metadata.namespace ?? '']?.labels[label] === 'ambient')
 }
 
 function isEnrolled(pod: Pod): boolean {

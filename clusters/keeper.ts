@@ -56,7 +56,7 @@ try {
   stage(`installing the mesh (mode ${mode}, release ${release})`)
   await untilAborted(installMesh(cluster, { ...values, mode, release }), signal)
   stage(`starting ${topology.pods.length} pods`)
-  await untilAborted(deployApps(cluster, topology), signal)
+  await untilAborted(deployApps(cluster, topology, { mode, release }), signal)
   signal.throwIfAborted()
   if (listStanding().some((s) => s.name === name)) throw new Error(`another cluster ${name} came up meanwhile; fix: use another --name`)
   const standing = {

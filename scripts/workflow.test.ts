@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { modeNames, modeOf } from '../harness/modes/index.ts'
+import { completeMeshes } from '../harness/modes/index.ts'
 
 const root = join(import.meta.dirname, '..')
 
@@ -34,8 +34,7 @@ describe.each(['lab', 'kind'])('the lane of %s', (provider) => {
   const { strategy, steps } = jobs[provider]!
   const cells = strategy!.matrix.include
 
-  test('runs each mode in each of its releases', () =>
-    expect(cells).toEqual(modeNames.flatMap((mode) => modeOf(mode).releases.map((release) => ({ mode, release })))))
+  test('runs each mode that is complete, in each of its releases', () => expect(cells).toEqual(completeMeshes))
 
   test('its commands are ones that everyhop takes', { timeout: 60_000 }, async () => {
     const command = steps.map((s) => s.run ?? '').find((run) => run.includes('npm start')) ?? ''

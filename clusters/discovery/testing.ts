@@ -60,7 +60,7 @@ export async function startTestMesh({ historySize }: { historySize?: number } = 
   }
   const namespace = (name: string) => void store.create(resources.namespaces, { metadata: { name } })
   namespace(system)
-  for (const object of istiodManifests()) {
+  for (const object of istiodManifests({ mode: 'inpod', release: 'today' })) {
     const resource = rights[object.kind as keyof typeof rights]
     if (resource) store.create(resource, object as never)
   }

@@ -98,7 +98,7 @@ describe('a cluster of kind', () => {
     expect(await list()).toEqual(first)
     const pods = topology.pods.filter((p) => ['client-one', 'server-two'].includes(p.name))
     const small = { ...topology, namespaces: { plain: topology.namespaces.plain! }, pods, services: [] }
-    await deployApps(cluster, small)
+    await deployApps(cluster, small, undefined)
     expect((await api.list('/api/v1/namespaces/plain/pods')).items.map((p) => (p as Pod).spec.nodeName).sort()).toEqual(['one', 'two'])
     await removeApps(cluster, small)
   })

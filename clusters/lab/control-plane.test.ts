@@ -34,7 +34,7 @@ describe.skipIf(process.getuid?.() !== 0)('a mesh with its control plane', () =>
     cluster = await createCluster('lab', topology)
     api = new ApiClient(accessOf(cluster.kubeconfig))
     await installMesh(cluster, { mode: 'inpod', release: 'today' })
-    await deployApps(cluster, topology)
+    await deployApps(cluster, topology, { mode: 'inpod', release: 'today' })
   }, 90_000)
   afterAll(async () => {
     api?.close()

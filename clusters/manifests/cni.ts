@@ -1,13 +1,14 @@
 import type { KubernetesObject } from '../kubernetes.ts'
 import type { MeshOptions } from './mesh.ts'
+import { modeParts } from './modes.ts'
 import { cniDaemonSet, image, meshNamespace } from './names.ts'
-import { clusterRole, environment, everyNode, type Rule, role, serviceAccount } from './objects.ts'
+import { clusterRole, environment, everyNode, role, serviceAccount } from './objects.ts'
 import type { MeshSettings } from './values/settings.ts'
 
 const account = 'istio-cni'
 
 /** Volume, path on the node, path in the agent's container. */
-const hostPathsOf = ({ binDir, confDir, netnsDir }: NonNullable<MeshSettings['cni']>) => [
+const hostPathsOf = ({ binDir, confDir, netnsDir }: NonNullable<MeshSettings['cni']>, configDir: string | undefined) => [
   { name: 'cni-bin-dir', host: binDir ?? '/opt/cni/bin', inside: '/host/opt/cni/bin' },
   { name: 'cni-host-procfs', host: '/proc', inside: '/host/proc', type: 'Directory', extra: { readOnly: true } },
   { name: 'cni-net-dir', host: confDir ?? '/etc/cni/net.d', inside: '/host/etc/cni/net.d' },
@@ -21,18 +22,16 @@ const hostPathsOf = ({ binDir, confDir, netnsDir }: NonNullable<MeshSettings['cn
     extra: { mountPropagation: 'HostToContainer' },
   },
   { name: 'cni-ztunnel-sock-dir', host: '/var/run/ztunnel', inside: '/var/run/ztunnel', type: 'DirectoryOrCreate' },
+  // Its plugin reads on the node what it writes here, so both know it by one path.
+  ...(configDir ? [{ name: 'cni-ambient-config', host: configDir, inside: configDir, type: 'DirectoryOrCreate' }] : []),
 ]
-
-/** Rights that one mode needs beside those of all. */
-const ofMode: Readonly<Record<string, readonly Rule[]>> = {
-  // The node's own pod network and address.
-  iptables: [{ apiGroups: [''], resources: ['nodes'], verbs: ['get'] }],
-}
 
 /** The node agent that installs the CNI plugin and redirects pods: names, paths, environment and rights of upstream's istio-cni chart. */
 export function cniManifests(options: MeshOptions): KubernetesObject[] {
   const own = options.settings?.cni ?? {}
-  const hostPaths = hostPathsOf(own)
+  const { agent, podLabelCounts, ownAnnotations } = modeParts(options)
+  const configDir = agent.configDir ? (own.configDir ?? '/etc/ambient-config') : undefined
+  const hostPaths = hostPathsOf(own, configDir)
   const ambient = { matchLabels: { 'istio.io/dataplane-mode': 'ambient' } }
   const notNone = { matchExpressions: [{ key: 'istio.io/dataplane-mode', operator: 'NotIn', values: ['none'] }] }
   const selectors = [{ podSelector: ambient }, { podSelector: notNone, namespaceSelector: ambient }]
@@ -43,7 +42,7 @@ export function cniManifests(options: MeshOptions): KubernetesObject[] {
       { apiGroups: [''], resources: ['pods', 'namespaces'], verbs: ['get', 'list', 'watch'] },
       // The annotation that says whether a pod is redirected.
       { apiGroups: [''], resources: ['pods/status'], verbs: ['patch'] },
-      ...(ofMode[options.mode] ?? []),
+      ...agent.rules,
     ]),
     // The agent asks whether its own DaemonSet still stands: restart or uninstall.
     ...role('istio-cni', account, [{ apiGroups: ['apps'], resources: ['daemonsets'], resourceNames: [cniDaemonSet], verbs: ['get'] }]),
@@ -57,7 +56,12 @@ export function cniManifests(options: MeshOptions): KubernetesObject[] {
         template: {
           metadata: {
             labels: { 'k8s-app': cniDaemonSet, 'istio.io/dataplane-mode': 'none', 'sidecar.istio.io/inject': 'false' },
-            annotations: { 'prometheus.io/port': '15014', 'prometheus.io/path': '/metrics', 'prometheus.io/scrape': 'true' },
+            annotations: {
+              'prometheus.io/port': '15014',
+              'prometheus.io/path': '/metrics',
+              'prometheus.io/scrape': 'true',
+              ...ownAnnotations,
+            },
           },
           spec: {
             ...everyNode,
@@ -71,7 +75,7 @@ export function cniManifests(options: MeshOptions): KubernetesObject[] {
                 ports: [{ name: 'metrics', containerPort: 15014, protocol: 'TCP' }],
                 readinessProbe: { httpGet: { path: '/readyz', port: 8000 }, periodSeconds: 1 },
                 securityContext: {
-                  privileged: false,
+                  privileged: agent.privileged,
                   readOnlyRootFilesystem: true,
                   runAsUser: 0,
                   runAsGroup: 0,
@@ -85,8 +89,10 @@ export function cniManifests(options: MeshOptions): KubernetesObject[] {
                   POD_NAME: { field: 'metadata.name' },
                   POD_NAMESPACE: { field: 'metadata.namespace' },
                   AMBIENT_ENABLED: 'true',
+                  AMBIENT_REDIRECT_MODE: options.mode,
                   MESH_RELEASE: options.release,
-                  AMBIENT_ENABLEMENT_SELECTOR: JSON.stringify(selectors),
+                  ...(configDir ? { AMBIENT_CONFIG_DIR: configDir } : {}),
+                  ...(podLabelCounts ? { AMBIENT_ENABLEMENT_SELECTOR: JSON.stringify(selectors) } : {}),
                   AMBIENT_DNS_CAPTURE: String(options.dnsCapture ?? true),
                   AMBIENT_IPV6: String(options.ipv6 ?? true),
                   AMBIENT_RECONCILE_POD_RULES_ON_STARTUP: 'true',

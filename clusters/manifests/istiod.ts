@@ -1,5 +1,6 @@
 import type { KubernetesObject } from '../kubernetes.ts'
 import type { MeshOptions } from './mesh.ts'
+import { modeParts } from './modes.ts'
 import { image, istiodDeployment, meshNamespace, rootConfigMap } from './names.ts'
 import { clusterRole, environment, role, serviceAccount } from './objects.ts'
 
@@ -7,7 +8,9 @@ const account = 'istiod'
 const labels = { app: 'istiod', istio: 'pilot' }
 
 /** The control plane: names, ports and settings of upstream's istiod chart, with the rights that it needs and no others. */
-export function istiodManifests({ settings = {} }: Pick<MeshOptions, 'settings'> = {}): KubernetesObject[] {
+export function istiodManifests(options: MeshOptions): KubernetesObject[] {
+  const { settings = {} } = options
+  const { ownAnnotations } = modeParts(options)
   const follow = ['list', 'watch']
   return [
     serviceAccount(meshNamespace, account),
@@ -52,7 +55,7 @@ export function istiodManifests({ settings = {} }: Pick<MeshOptions, 'settings'>
         template: {
           metadata: {
             labels: { ...labels, 'istio.io/dataplane-mode': 'none', 'sidecar.istio.io/inject': 'false' },
-            annotations: { 'prometheus.io/port': '15014', 'prometheus.io/scrape': 'true' },
+            annotations: { 'prometheus.io/port': '15014', 'prometheus.io/scrape': 'true', ...ownAnnotations },
           },
           spec: {
             serviceAccountName: account,

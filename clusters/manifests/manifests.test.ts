@@ -3,6 +3,7 @@ import type { KubernetesObject } from '../kubernetes.ts'
 import { loadTopology } from '../topology.ts'
 import { appManifests } from './apps.ts'
 import { meshManifests } from './mesh.ts'
+import { takesIn } from './modes.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into objects of any kind
 type Any = any
@@ -132,6 +133,75 @@ describe('ztunnel', () => {
       find(off, 'DaemonSet', daemonSet).spec.template.spec.containers[0].env.find((e: Any) => e.name === name).value
     expect([value('ztunnel', 'ISTIO_META_DNS_CAPTURE'), value('istio-cni-node', 'AMBIENT_DNS_CAPTURE')]).toEqual(['true', 'false'])
   })
+})
+
+describe('mode iptables', () => {
+  const made = (options: object = {}) => meshManifests({ release: '1.20', mode: 'iptables', ...options })
+  const pod = (name: string, options?: object) => find(made(options), 'DaemonSet', name).spec.template
+  const variables = (name: string, options?: object) =>
+    Object.fromEntries(pod(name, options).spec.containers[0].env.map((e: Any) => [e.name, e.value]))
+
+  test('the agent is told mode and release, may read its node, write settings of its network, and tell its plugin by a file', () => {
+    expect(variables('istio-cni-node')).toMatchObject({
+      AMBIENT_REDIRECT_MODE: 'iptables',
+      MESH_RELEASE: '1.20',
+      AMBIENT_CONFIG_DIR: '/etc/ambient-config',
+    })
+    const { containers, volumes } = pod('istio-cni-node').spec
+    expect(containers[0].securityContext.privileged).toBe(true)
+    expect(containers[0].volumeMounts).toContainEqual({ name: 'cni-ambient-config', mountPath: '/etc/ambient-config' })
+    expect(volumes).toContainEqual({
+      name: 'cni-ambient-config',
+      hostPath: { path: '/etc/ambient-config', type: 'DirectoryOrCreate' },
+    })
+    expect(find(made(), 'ClusterRole', 'istio-cni').rules).toContainEqual({ apiGroups: [''], resources: ['nodes'], verbs: ['get'] })
+  })
+
+  test('another folder for that file is the same on the node and for the agent', () => {
+    const options = { settings: { cni: { configDir: '/var/lib/mesh' } } }
+    expect(variables('istio-cni-node', options).AMBIENT_CONFIG_DIR).toBe('/var/lib/mesh')
+    expect(pod('istio-cni-node', options).spec.volumes).toContainEqual({
+      name: 'cni-ambient-config',
+      hostPath: { path: '/var/lib/mesh', type: 'DirectoryOrCreate' },
+    })
+  })
+
+  test('no label of a pod decides: the agent is given no selectors, and its own pods are kept out by annotation', () => {
+    expect(variables('istio-cni-node')).not.toHaveProperty('AMBIENT_ENABLEMENT_SELECTOR')
+    const templates = [pod('istio-cni-node'), pod('ztunnel'), find(made(), 'Deployment', 'istiod').spec.template]
+    for (const { metadata } of templates) expect(metadata.annotations).toMatchObject({ 'ambient.istio.io/redirection': 'disabled' })
+  })
+
+  test('ztunnel stays in its own namespace: no socket of the agent, no right to enter others', () => {
+    const { containers, volumes } = pod('ztunnel').spec
+    expect(containers[0].securityContext.capabilities).toEqual({ drop: ['ALL'], add: ['NET_ADMIN'] })
+    expect(volumes.map((v: Any) => v.name)).toEqual(['istiod-ca-cert', 'istio-token', 'tmp'])
+    expect(Object.keys(variables('ztunnel')).filter((name) => name.startsWith('INPOD'))).toEqual([])
+  })
+
+  test.each([
+    [undefined, 'true'],
+    [true, 'true'],
+    [false, 'false'],
+  ])('with DNS capture %s ztunnel says %s, which is what the agent goes by', (dnsCapture, said) =>
+    expect(variables('ztunnel', dnsCapture === undefined ? {} : { dnsCapture }).ISTIO_META_DNS_CAPTURE).toBe(said),
+  )
+
+  test.each([
+    ['ambient', {}, {}, true],
+    ['ambient', { 'istio.io/dataplane-mode': 'none' }, {}, true],
+    ['ambient', {}, { 'ambient.istio.io/redirection': 'disabled' }, false],
+    [undefined, { 'istio.io/dataplane-mode': 'ambient' }, {}, false],
+    [undefined, {}, { 'ambient.istio.io/redirection': 'enabled' }, false],
+  ])('a namespace labelled %s, a pod with labels %j and annotations %j: taken in is %s', (label, labels, annotations, taken) =>
+    expect(
+      takesIn(
+        { mode: 'iptables', release: '1.20' },
+        { metadata: { name: 'p', labels, annotations } },
+        label ? { 'istio.io/dataplane-mode': label } : {},
+      ),
+    ).toBe(taken),
+  )
 })
 
 describe('istiod', () => {

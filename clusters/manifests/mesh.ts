@@ -3,6 +3,7 @@ import { cniManifests } from './cni.ts'
 import { configured } from './configured.ts'
 import { customResourceDefinitions } from './custom-resources.ts'
 import { istiodManifests } from './istiod.ts'
+import { modeParts } from './modes.ts'
 import { meshNamespace } from './names.ts'
 import { namespace } from './objects.ts'
 import type { MeshSettings } from './values/settings.ts'
@@ -21,21 +22,9 @@ export interface MeshOptions {
   readonly settings?: MeshSettings
 }
 
-/** A mesh that cannot be made: which, and the fix. */
-export class MeshError extends Error {
-  override name = 'MeshError'
-}
-
-/** The modes that can be installed, with their releases. */
-const releases: Readonly<Record<string, readonly string[]>> = { inpod: ['today', '1.21'] }
-
-/** Everything the mesh is made of, in the order in which it can be applied: what the others wait for comes first. */
+/** Everything the mesh is made of, in the order in which it can be applied: what the others wait for comes first. @throws MeshError when there is no such mesh */
 export function meshManifests(options: MeshOptions): KubernetesObject[] {
-  const { release, mode } = options
-  const known = releases[mode]
-  if (!known) throw new MeshError(`mode ${JSON.stringify(mode)} is not known; fix: use ${Object.keys(releases).join(' or ')}`)
-  if (!known.includes(release))
-    throw new MeshError(`release ${JSON.stringify(release)} is not known in mode ${mode}; fix: use ${known.join(' or ')}`)
+  modeParts(options)
   return [
     ...customResourceDefinitions,
     namespace(meshNamespace),

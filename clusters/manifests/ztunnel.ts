@@ -1,5 +1,6 @@
 import type { KubernetesObject } from '../kubernetes.ts'
 import type { MeshOptions } from './mesh.ts'
+import { modeParts } from './modes.ts'
 import { image, istiodAddress, meshNamespace, rootConfigMap, ztunnelDaemonSet } from './names.ts'
 import { environment, everyNode, serviceAccount } from './objects.ts'
 
@@ -9,6 +10,7 @@ const usualGraceSeconds = 30
 /** The node's L4 proxy: names, environment, rights and roll-out of upstream's ztunnel chart. */
 export function ztunnelManifests(options: MeshOptions): KubernetesObject[] {
   const { settings = {} } = options
+  const { ztunnel, ownAnnotations } = modeParts(options)
   const graceSeconds = settings.ztunnel?.graceSeconds ?? usualGraceSeconds
   return [
     serviceAccount(meshNamespace, account),
@@ -23,7 +25,7 @@ export function ztunnelManifests(options: MeshOptions): KubernetesObject[] {
         template: {
           metadata: {
             labels: { app: 'ztunnel', 'istio.io/dataplane-mode': 'none', 'sidecar.istio.io/inject': 'false' },
-            annotations: { 'prometheus.io/port': '15020', 'prometheus.io/scrape': 'true' },
+            annotations: { 'prometheus.io/port': '15020', 'prometheus.io/scrape': 'true', ...ownAnnotations },
           },
           spec: {
             ...everyNode,
@@ -46,7 +48,7 @@ export function ztunnelManifests(options: MeshOptions): KubernetesObject[] {
                   runAsGroup: 1337,
                   runAsNonRoot: false,
                   // SYS_ADMIN: sockets in the pods' network namespaces. NET_ADMIN: their mark, and addresses that are not their own, for which upstream has NET_RAW too.
-                  capabilities: { drop: ['ALL'], add: ['NET_ADMIN', 'SYS_ADMIN'] },
+                  capabilities: { drop: ['ALL'], add: ['NET_ADMIN', ...(ztunnel.inPods ? ['SYS_ADMIN'] : [])] },
                 },
                 env: environment({
                   POD_NAME: { field: 'metadata.name' },
@@ -54,15 +56,14 @@ export function ztunnelManifests(options: MeshOptions): KubernetesObject[] {
                   NODE_NAME: { field: 'spec.nodeName' },
                   INSTANCE_IP: { field: 'status.podIP' },
                   SERVICE_ACCOUNT: { field: 'spec.serviceAccountName' },
-                  INPOD_ENABLED: 'true',
+                  ...(ztunnel.inPods ? { INPOD_ENABLED: 'true', INPOD_UDS: '/var/run/ztunnel/ztunnel.sock' } : {}),
                   MESH_RELEASE: options.release,
                   // Questions for names leave no other trace of what ztunnel made of them.
                   RUST_LOG: 'info,dns=debug',
-                  INPOD_UDS: '/var/run/ztunnel/ztunnel.sock',
                   ISTIO_META_CLUSTER_ID: settings.cluster ?? 'Kubernetes',
                   ...(settings.network ? { NETWORK: settings.network } : {}),
-                  // Whatever the agent's default: a pod's annotation can ask for capture, and its questions must find a listener.
-                  ISTIO_META_DNS_CAPTURE: 'true',
+                  // Where a pod's annotation can ask for capture, whatever the agent's default: its questions must find a listener.
+                  ISTIO_META_DNS_CAPTURE: String(!ztunnel.tellsDnsCapture || (options.dnsCapture ?? true)),
                   IPV6_ENABLED: String(options.ipv6 ?? true),
                   TERMINATION_GRACE_PERIOD_SECONDS: String(graceSeconds),
                   XDS_ADDRESS: istiodAddress,
@@ -71,7 +72,7 @@ export function ztunnelManifests(options: MeshOptions): KubernetesObject[] {
                   CA_ROOT_CA: '/var/run/secrets/istio/root-cert.pem',
                 }),
                 volumeMounts: [
-                  { name: 'cni-ztunnel-sock-dir', mountPath: '/var/run/ztunnel' },
+                  ...(ztunnel.inPods ? [{ name: 'cni-ztunnel-sock-dir', mountPath: '/var/run/ztunnel' }] : []),
                   { name: 'istiod-ca-cert', mountPath: '/var/run/secrets/istio' },
                   { name: 'istio-token', mountPath: '/var/run/secrets/tokens' },
                   { name: 'tmp', mountPath: '/tmp' },
@@ -79,7 +80,9 @@ export function ztunnelManifests(options: MeshOptions): KubernetesObject[] {
               },
             ],
             volumes: [
-              { name: 'cni-ztunnel-sock-dir', hostPath: { path: '/var/run/ztunnel', type: 'DirectoryOrCreate' } },
+              ...(ztunnel.inPods
+                ? [{ name: 'cni-ztunnel-sock-dir', hostPath: { path: '/var/run/ztunnel', type: 'DirectoryOrCreate' } }]
+                : []),
               { name: 'istiod-ca-cert', configMap: { name: rootConfigMap } },
               {
                 name: 'istio-token',

@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import { modeNames } from '../modes/index.ts'
+import { modeNames, usualMode, usualRelease } from '../modes/index.ts'
 import { budget } from './budget.ts'
 import { crashText } from './crash.ts'
 import { asRoot, isRoot } from './root.ts'
@@ -19,6 +19,8 @@ function releases(value: string): string[] {
   return [...new Set(list(value))]
 }
 
+const usually = `what the values file says, else ${usualMode}`
+const latest = modeNames.map((mode) => `${usualRelease(mode)} of ${mode}`).join(', ')
 const valuesHelp = "settings of the mesh under upstream's names: an IstioOperator or values of its Helm charts, as YAML"
 const provider = () => new Option('--provider <name>', 'what the cluster is made of').choices(['lab', 'kind']).default('lab')
 
@@ -69,12 +71,11 @@ program
   .command('run')
   .description('start a cluster, install the mesh, make the requests of the matrix, and judge every hop (npm start)')
   .addOption(provider())
-  .option('--mode <names>', `redirection modes, separated by commas: ${modeNames.join(', ')}`, modes, ['inpod'])
+  .option('--mode <names>', `redirection modes, separated by commas: ${modeNames.join(', ')} (default: ${usually})`, modes)
   .option(
     '--release <names>',
-    'whose behaviour is followed, separated by commas; each is a mesh of its own, one after the other',
+    `whose behaviour is followed, separated by commas; each is a mesh of its own, one after the other (default: ${latest})`,
     releases,
-    ['today'],
   )
   .option('--topology <name>', 'a topology that ships with Everyhop, or a YAML file', 'two-nodes')
   .option('--values <file>', valuesHelp)
@@ -100,8 +101,8 @@ program
   .option('--name <name>', 'what to call it', 'default')
   .addOption(provider())
   .option('--node-image <name>', 'what nodes of kind are started from (default: our own image, built when it is first needed)')
-  .addOption(new Option('--mode <name>', 'redirection mode').choices(modeNames).default('inpod'))
-  .option('--release <name>', 'whose behaviour is followed', 'today')
+  .addOption(new Option('--mode <name>', `redirection mode (default: ${usually})`).choices(modeNames))
+  .option('--release <name>', `whose behaviour is followed (default: ${latest})`)
   .option('--topology <name>', 'a topology that ships with Everyhop, or a YAML file', 'two-nodes')
   .option('--values <file>', valuesHelp)
   .option('--json', 'print as JSON', false)
@@ -134,8 +135,8 @@ program
 program
   .command('manifests')
   .description("print the mesh's Kubernetes objects as YAML, for kubectl apply --server-side -f -")
-  .addOption(new Option('--mode <name>', 'redirection mode').choices(modeNames).default('inpod'))
-  .option('--release <name>', 'whose behaviour is followed', 'today')
+  .addOption(new Option('--mode <name>', `redirection mode (default: ${usually})`).choices(modeNames))
+  .option('--release <name>', `whose behaviour is followed (default: ${latest})`)
   .option('--values <file>', valuesHelp)
   .action(async (options) => {
     const { manifests } = await import('./manifests.ts')
@@ -189,8 +190,8 @@ program
   .command('mutate')
   .description('seed faults, one at a time, and show which case and hop catches each')
   .addOption(new Option('--provider <name>', 'what the cluster is made of').choices(['lab']).default('lab'))
-  .addOption(new Option('--mode <name>', 'redirection mode').choices(modeNames).default('inpod'))
-  .option('--release <names>', 'whose behaviour is followed, separated by commas', releases, ['today'])
+  .addOption(new Option('--mode <name>', 'redirection mode').choices(modeNames).default(usualMode))
+  .option('--release <names>', `whose behaviour is followed, separated by commas (default: ${latest})`, releases)
   .option('--topology <name>', 'a topology that ships with Everyhop, or a YAML file', 'two-nodes')
   .option('--fault <glob>', 'only faults whose id matches; repeatable', collect, [])
   .option('--list', 'print the faults and end', false)

@@ -1,19 +1,26 @@
 import { stringify } from 'yaml'
-import { MeshError, meshManifests } from '../../clusters/manifests/mesh.ts'
+import { meshManifests } from '../../clusters/manifests/mesh.ts'
+import { MeshError } from '../../clusters/manifests/modes.ts'
 import { ValuesError } from '../../clusters/manifests/values/read.ts'
+import { usualRelease } from '../modes/index.ts'
 import { usage } from './run.ts'
-import { valuesOf } from './values.ts'
+import { modesOf, valuesOf } from './values.ts'
 
 export interface ManifestsArguments {
-  readonly mode: string
-  readonly release: string
+  /** @default what the values file says, else the usual one */
+  readonly mode?: string
+  /** @default the mode's usual one */
+  readonly release?: string
   readonly values?: string
 }
 
 /** `everyhop manifests`: what `run` and `up` install, as YAML. @returns the exit code */
-export function manifests({ mode, release, values: file }: ManifestsArguments): number {
+export function manifests({ mode: given, release, values: file }: ManifestsArguments): number {
   try {
-    const objects = meshManifests({ ...valuesOf(file, [mode]), mode, release })
+    const modes = given === undefined ? undefined : [given]
+    const values = valuesOf(file, modes)
+    const [mode] = modesOf(modes, values) as [string]
+    const objects = meshManifests({ ...values, mode, release: release ?? usualRelease(mode) })
     process.stdout.write(objects.map((object) => stringify(object, { aliasDuplicateObjects: false, lineWidth: 0 })).join('---\n'))
     return 0
   } catch (error) {

@@ -6,7 +6,7 @@ import { loadTopology, TopologyError } from '../../clusters/topology.ts'
 import { asExpected, countOutcomes, type FaultResult, type FaultResults, faultsSchema, gotThrough } from '../../reports/faults.ts'
 import { template } from '../../reports/html/template.ts'
 import type { Fault } from '../modes/fault.ts'
-import { faultsOf, modeOf } from '../modes/index.ts'
+import { faultsOf, type Mesh, meshesOf } from '../modes/index.ts'
 import { mutate } from '../mutate/mutate.ts'
 import { faultsHtml } from '../report/faults-html.ts'
 import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
@@ -19,7 +19,8 @@ import { usage } from './run.ts'
 export interface MutateArguments {
   readonly provider: 'lab'
   readonly mode: string
-  readonly release: readonly string[]
+  /** @default the mode's usual one */
+  readonly release?: readonly string[]
   readonly topology: string
   readonly fault: readonly string[]
   readonly list: boolean
@@ -29,12 +30,16 @@ export interface MutateArguments {
 
 /** `everyhop mutate`. @returns 0 when the traffic caught every fault that can be told from none, 1 when one got through, 2 or 3 as everywhere */
 export async function mutateVerb(args: MutateArguments): Promise<number> {
-  const known = modeOf(args.mode).releases
-  const unknown = args.release.find((r) => !known.includes(r))
-  if (unknown !== undefined) return usage(`mode ${args.mode} has no release ${unknown}; use one of: ${known.join(', ')}`)
+  let meshes: readonly Mesh[]
+  try {
+    meshes = meshesOf([args.mode], args.release)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    return usage(error.message)
+  }
   const asked = (f: Fault) => args.fault.length === 0 || args.fault.some((glob) => matchesGlob(f.id, glob))
-  const catalogues = args.release
-    .map((release) => ({ release, faults: faultsOf(args.mode, release).filter(asked) }))
+  const catalogues = meshes
+    .map(({ release }) => ({ release, faults: faultsOf(args.mode, release).filter(asked) }))
     .filter(({ faults }) => faults.length > 0)
   if (catalogues.length === 0)
     return usage(`no fault of mode ${args.mode} matches ${args.fault.join(' ')}; everyhop mutate --list shows all`)

@@ -10,7 +10,7 @@ import { bringUp } from '../../clusters/up.ts'
 import type { Disruption } from '../disruption/cells.ts'
 import type { Case } from '../matrix/cell.ts'
 import { select } from '../matrix/select.ts'
-import { casesOfModes, disruptionsOfModes } from '../modes/index.ts'
+import { casesOfMeshes, disruptionsOfMeshes, type Mesh, meshesOf } from '../modes/index.ts'
 import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
 import { tellGitHub } from '../run/reports.ts'
 import { newRunName, type RunView, run } from '../run/run.ts'
@@ -19,7 +19,7 @@ import { lastDuration, rememberDuration } from './durations.ts'
 import { ProgressView } from './progress.ts'
 import { mayMakeNamespaces } from './root.ts'
 import { standingText } from './standing-text.ts'
-import { valuesOf } from './values.ts'
+import { modesOf, valuesOf } from './values.ts'
 import { caseText, paintOf, summaryText } from './view.ts'
 
 /** Why a run without options makes no disruptions, and how to have them. */
@@ -30,8 +30,10 @@ const defaultTopology = 'two-nodes'
 
 export interface RunArguments {
   readonly provider: Provider
-  readonly mode: readonly string[]
-  readonly release: readonly string[]
+  /** @default what the values file says, else the usual one */
+  readonly mode?: readonly string[]
+  /** @default of each mode its usual one */
+  readonly release?: readonly string[]
   readonly topology: string
   /** A file with settings of the mesh. */
   readonly values?: string
@@ -55,25 +57,19 @@ export interface RunArguments {
 
 /** `everyhop run`. @returns the exit code */
 export async function runVerb(args: RunArguments): Promise<number> {
-  let all: Case[]
-  let allDisruptions: Disruption[]
+  let meshes: readonly Mesh[]
   let standing: Standing | undefined
   let values: MeshValues | undefined
   try {
     standing = args.cluster === undefined ? undefined : findStanding(args.cluster)
-    const [mode, release] = standing ? [[standing.mode], [standing.release]] : [args.mode, args.release]
-    all = casesOfModes(mode, release)
-    allDisruptions = disruptionsOfModes(mode, release)
-  } catch (error) {
-    if (!(error instanceof RangeError || error instanceof StandingError)) throw error
-    return usage(error.message)
-  }
-  try {
     values = standing ? standing.values : valuesOf(args.values, args.mode)
+    meshes = standing ? [standing] : meshesOf(modesOf(args.mode, values), args.release)
   } catch (error) {
-    if (!(error instanceof ValuesError)) throw error
+    if (!(error instanceof RangeError || error instanceof StandingError || error instanceof ValuesError)) throw error
     return usage(error.message)
   }
+  const all = casesOfMeshes(meshes)
+  const allDisruptions = disruptionsOfMeshes(meshes)
   if (standing && args.values) return usage('--cluster stands with values of its own; fix: everyhop up --values FILE')
   const other = standing && differing(args, standing)
   if (standing && other) {
@@ -102,8 +98,8 @@ export async function runVerb(args: RunArguments): Promise<number> {
     process.stdout.write(`${inOrder.map((c) => `${c.id}${c.quick ? '  (quick)' : ''}`).join('\n')}\n`)
     return 0
   }
-  const meshes = new Set([...cases, ...disruptions].map((c) => `${c.mode} in release ${c.release}`))
-  if (args.keep && meshes.size > 1) return usage(`--keep leaves one mesh up, and these cases need ${[...meshes].join(' and ')}`)
+  const needed = new Set([...cases, ...disruptions].map((c) => `${c.mode} in release ${c.release}`))
+  if (args.keep && needed.size > 1) return usage(`--keep leaves one mesh up, and these cases need ${[...needed].join(' and ')}`)
   const topologyGiven = standing?.topologyGiven ?? args.topology
   let topology: Topology
   let out: string
@@ -116,7 +112,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
     return usage(error.message)
   }
   const provider = standing?.handle.provider ?? args.provider
-  const key = `run ${provider} ${args.mode.join(',')} ${args.release.join(',')} ${count}`
+  const key = `run ${provider} ${meshes.map((m) => `${m.mode} ${m.release}`).join(',')} ${count}`
   const started = performance.now()
   const progress = new ProgressView(process.stderr, lastDuration(key))
   const view: RunView = {

@@ -5,19 +5,21 @@ import { type MeshValues, ValuesError } from '../../clusters/manifests/values/re
 import { findStanding, listStanding, type Standing, StandingError } from '../../clusters/standing.ts'
 import { loadTopology, TopologyError } from '../../clusters/topology.ts'
 import { bringUp, takeDown } from '../../clusters/up.ts'
-import { modeOf } from '../modes/index.ts'
+import { type Mesh, meshesOf } from '../modes/index.ts'
 import { ProgressView } from './progress.ts'
 import { mayMakeNamespaces } from './root.ts'
 import { usage } from './run.ts'
 import { standingText } from './standing-text.ts'
-import { valuesOf } from './values.ts'
+import { modesOf, valuesOf } from './values.ts'
 
 export interface UpArguments {
   readonly name: string
   readonly provider: Provider
   readonly nodeImage?: string
-  readonly mode: string
-  readonly release: string
+  /** @default what the values file says, else the usual one */
+  readonly mode?: string
+  /** @default the mode's usual one */
+  readonly release?: string
   readonly topology: string
   readonly values?: string
   readonly json: boolean
@@ -25,11 +27,22 @@ export interface UpArguments {
 
 /** `everyhop up`: a cluster with mesh and apps that stays. @returns the exit code */
 export async function up(args: UpArguments): Promise<number> {
-  const { name, provider, nodeImage, mode, release, topology: given, values: valuesGiven, json } = args
+  const { name, provider, nodeImage, topology: given, values: valuesGiven, json } = args
   const tell = (s: Standing, how: string) => process.stdout.write(json ? `${JSON.stringify(s, null, 1)}\n` : `${standingText(s, how)}\n`)
-  if (!modeOf(mode).releases.includes(release))
-    return usage(`mode ${mode} has no release ${release}; use one of: ${modeOf(mode).releases.join(', ')}`)
   if (!/^[a-z0-9][a-z0-9-]{0,40}$/.test(name)) return usage(`--name ${name}: use lower-case letters, digits and dashes`)
+  let values: MeshValues | undefined
+  let mesh: Mesh
+  try {
+    values = valuesOf(valuesGiven, args.mode === undefined ? undefined : [args.mode])
+    mesh = meshesOf(
+      modesOf(args.mode === undefined ? undefined : [args.mode], values),
+      args.release === undefined ? undefined : [args.release],
+    )[0]!
+  } catch (error) {
+    if (!(error instanceof RangeError || error instanceof ValuesError)) throw error
+    return usage(error.message)
+  }
+  const { mode, release } = mesh
   const there = listStanding().find((s) => s.name === name)
   if (there) {
     const different =
@@ -44,12 +57,10 @@ export async function up(args: UpArguments): Promise<number> {
       )
   }
   let topology: ReturnType<typeof loadTopology>
-  let values: MeshValues | undefined
   try {
     topology = loadTopology(given)
-    values = valuesOf(valuesGiven, [mode])
   } catch (error) {
-    if (!(error instanceof TopologyError || error instanceof ValuesError)) throw error
+    if (!(error instanceof TopologyError)) throw error
     return usage(error.message)
   }
   if (there) {

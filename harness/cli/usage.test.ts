@@ -74,6 +74,15 @@ test("--release names others than today's in the ids, several add up in the orde
   expect(stdout).not.toMatch(/^inbound-redirect-dropped /m)
 }, 60_000)
 
+test('several modes, each in its usual release or in those named that it has; a release that none has is refused', async () => {
+  const inpod = await listed()
+  const iptables = await listed('--mode', 'iptables')
+  expect(iptables.filter(Boolean).every((id) => id.startsWith('iptables@1.20/'))).toBe(true)
+  expect(iptables.map((id) => id.replace('iptables@1.20/', 'inpod/'))).toEqual(inpod)
+  expect(await listed('--mode', 'inpod,iptables')).toEqual([...inpod.filter(Boolean), ...iptables])
+  expect(await listed('--mode', 'inpod,iptables', '--release', 'today,1.20')).toEqual([...inpod.filter(Boolean), ...iptables])
+}, 60_000)
+
 describe('bad usage ends with 2, says what and how to go on, and starts nothing', () => {
   const good = `name: t
 nodes: [one]
@@ -86,6 +95,16 @@ pods:
     ['all taken away', ['run', '--case', '!**'], /^everyhop: no case matches !\*\*; /],
     ['an unknown mode', ['run', '--mode', 'sidecar'], /sidecar is no mode; use inpod/],
     ['an unknown release', ['run', '--release', '1.2'], /^everyhop: mode inpod has no release 1\.2; use one of: .*today/],
+    [
+      'a release of another mode',
+      ['run', '--mode', 'iptables', '--release', 'today'],
+      /^everyhop: mode iptables has no release today; use one of: 1\.20$/,
+    ],
+    [
+      'a mode that has none of the releases',
+      ['run', '--mode', 'inpod,iptables', '--release', 'today'],
+      /^everyhop: mode iptables has no release today; use one of: 1\.20$/,
+    ],
     [
       'an unknown release to seed faults into',
       ['mutate', '--release', '1.2'],
@@ -187,6 +206,16 @@ describe('manifests', () => {
     expect(objects).toEqual(meshManifests({ mode: 'inpod', release: 'today', dnsCapture: false, settings: { all: { tag: 'v9' } } }))
     expect(stderr).toBe('everyhop: mine.yaml: values.global.proxy has no effect: sidecars are not made')
     expect(started).toBe(false)
+  })
+
+  test('they choose the mode where the command does not', async () => {
+    const { code, stdout } = await everyhop(
+      'manifests',
+      '--values',
+      write('mine.yaml', 'values: { cni: { ambient: { redirectMode: iptables } } }'),
+    )
+    expect(code).toBe(0)
+    expect(parseAllDocuments(stdout).map((d) => d.toJS())).toEqual(meshManifests({ mode: 'iptables', release: '1.20' }))
   })
 
   test.each([

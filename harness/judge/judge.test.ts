@@ -12,6 +12,17 @@ const promises = modeOf('inpod').releases.map((release) => ({ release, ...promis
 const expectations = promises.flatMap((p) => p.expectations)
 const hopsOf = (v: CaseVerdict): HopVerdict[] => [...v.legs.flatMap((l) => l.hops), ...v.checks]
 
+test('a case whose path has no hop is never proven, whatever became of its request', () => {
+  const expectation = expectations[0]!
+  const { attempts, observations } = idealRun(expectation)
+  const seen = new Evidence(observations)
+  expect(judgeCase(expectation, attempts, seen).verdict).toBe('pass')
+  expect(judgeCase({ ...expectation, path: { ...expectation.path, legs: [] } }, attempts, seen)).toMatchObject({
+    verdict: 'inconclusive',
+    reason: 'no path is written down for it: nothing can be proven',
+  })
+})
+
 test('every cell of the matrix finds a pair in the two-node topology', () => {
   expect(promises.flatMap((p) => p.unbound)).toEqual([])
   const { limit } = modeOf('inpod')

@@ -17,16 +17,10 @@ import type { CaseVerdict, HopVerdict, LegVerdict, ProofVerdict } from './verdic
 export function judgeCase(expectation: Expectation, attempts: readonly Attempt[], evidence: Evidence): CaseVerdict {
   const { id, mode } = expectation.case
   const main = attempts.find((a) => a.role === 'main')
-  if (!main)
-    return {
-      id,
-      mode,
-      verdict: 'inconclusive',
-      reason: 'its request was not made before the run ended',
-      durationMs: 0,
-      legs: [],
-      checks: [],
-    }
+  const unjudged = (reason: string): CaseVerdict => ({ id, mode, verdict: 'inconclusive', reason, durationMs: 0, legs: [], checks: [] })
+  if (!main) return unjudged('its request was not made before the run ended')
+  // Of no hop everything is proven, and nothing is shown.
+  if (expectation.path.legs.length === 0) return unjudged('no path is written down for it: nothing can be proven')
   const variables = bind(expectation.path, main, evidence)
   const legs = expectation.path.legs.map((leg): LegVerdict => {
     const scene: Scene = {

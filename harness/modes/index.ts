@@ -1,4 +1,4 @@
-import { disruptionsOf } from '../disruption/cells.ts'
+import { type Disruption, disruptionsOf } from '../disruption/cells.ts'
 import { casesOf } from '../matrix/cases.ts'
 import type { Case } from '../matrix/cell.ts'
 import type { Fault } from './fault.ts'
@@ -6,28 +6,17 @@ import { faults as inpodFaults } from './inpod/faults/index.ts'
 import { path as inpodPath } from './inpod/path.ts'
 import { limit as inpodLimit, releaseNames } from './inpod/releases.ts'
 import { audit as inpodAudit } from './inpod/state.ts'
-import type { Path } from './path.ts'
-import type { BoundCase } from './place.ts'
-import type { Audit } from './state.ts'
-
-/** A mode as the harness sees it: what must be seen. */
-export interface Mode {
-  readonly name: string
-  /** The releases whose behaviour its tables describe. */
-  readonly releases: readonly string[]
-  /** Why a cell cannot be in its release, by a row of the facts; undefined: it can. */
-  readonly limit: (c: Case) => string | undefined
-  readonly path: (c: BoundCase) => Path
-  /** By release. */
-  readonly faults: Readonly<Record<string, readonly Fault[]>>
-  readonly audit: Audit
-}
+import { iptables } from './iptables/index.ts'
+import type { Mode } from './mode.ts'
 
 const modes: readonly Mode[] = [
-  { name: 'inpod', releases: releaseNames, limit: inpodLimit, path: inpodPath, faults: inpodFaults, audit: inpodAudit },
+  { name: 'inpod', releases: releaseNames, complete: true, limit: inpodLimit, path: inpodPath, faults: inpodFaults, audit: inpodAudit },
+  iptables,
 ]
 
 export const modeNames = modes.map((m) => m.name)
+/** Where nobody says which. */
+export const usualMode = 'inpod'
 
 /** @throws RangeError that names the modes there are */
 export function modeOf(name: string): Mode {
@@ -36,18 +25,42 @@ export function modeOf(name: string): Mode {
   return mode
 }
 
-/** @throws RangeError when a mode has not one of the releases, naming those that it has */
-export const casesOfModes = (names: readonly string[], releases: readonly string[]) => ofModes(names, releases, casesOf)
+/** A mode in one of its releases: what a mesh is installed as. */
+export interface Mesh {
+  readonly mode: string
+  readonly release: string
+}
 
-/** @throws as `casesOfModes` */
-export const disruptionsOfModes = (names: readonly string[], releases: readonly string[]) => ofModes(names, releases, disruptionsOf)
+/** All that are complete, in order. */
+export const completeMeshes: readonly Mesh[] = modes.filter((m) => m.complete).flatMap(meshesOfMode)
 
-const ofModes = <T>(names: readonly string[], releases: readonly string[], of: (mode: string, release: string) => T[]): T[] =>
-  names.flatMap((name) => {
-    const mode = modeOf(name)
-    const unknown = releases.find((r) => !mode.releases.includes(r))
-    if (unknown !== undefined) throw new RangeError(`mode ${name} has no release ${unknown}; use one of: ${mode.releases.join(', ')}`)
-    return releases.flatMap((release) => of(name, release))
+/** What a mode is in where nobody says which. */
+export const usualRelease = (mode: string): string => modeOf(mode).releases[0]!
+
+/**
+ * What is meant by these modes and releases: each mode in those of the releases that it has, in the order in which they are named.
+ * @param releases undefined: each mode in its usual one
+ * @throws RangeError when a mode has none of the releases, or a release is no mode's, naming those that there are
+ */
+export function meshesOf(names: readonly string[], releases: readonly string[] | undefined): Mesh[] {
+  const all = names.map(modeOf)
+  const lacks = (mode: Mode, release: string) =>
+    new RangeError(`mode ${mode.name} has no release ${release}; use one of: ${mode.releases.join(', ')}`)
+  for (const release of releases ?? []) if (!all.some((m) => m.releases.includes(release))) throw lacks(all[0]!, release)
+  return all.flatMap((mode) => {
+    const mine = releases?.filter((r) => mode.releases.includes(r)) ?? [usualRelease(mode.name)]
+    if (mine.length === 0) throw lacks(mode, releases!.join(', '))
+    return mine.map((release) => ({ mode: mode.name, release }))
   })
+}
+
+export const casesOfMeshes = (meshes: readonly Mesh[]): Case[] => meshes.flatMap(({ mode, release }) => casesOf(mode, release))
+
+export const disruptionsOfMeshes = (meshes: readonly Mesh[]): Disruption[] =>
+  meshes.flatMap(({ mode, release }) => disruptionsOf(mode, release))
 
 export const faultsOf = (name: string, release: string): readonly Fault[] => modeOf(name).faults[release] ?? []
+
+function meshesOfMode({ name, releases }: Mode): Mesh[] {
+  return releases.map((release) => ({ mode: name, release }))
+}

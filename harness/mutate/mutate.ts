@@ -9,16 +9,16 @@ import { cniDaemonSet, istiodDeployment, ztunnelDaemonSet } from '../../clusters
 import type { Topology } from '../../clusters/topology.ts'
 import { untilAborted } from '../../clusters/until-aborted.ts'
 import { asExpected, type FaultResult } from '../../reports/faults.ts'
-import type { Disruption } from '../disruption/cells.ts'
+import { type Disruption, disruptionsOf } from '../disruption/cells.ts'
 import { DisruptionBatch } from '../disruption/run/batch.ts'
 import { observations } from '../evidence/bundle.ts'
 import type { TopologyRecord } from '../evidence/topology-record.ts'
 import { judgeBundle } from '../judge/bundle.ts'
 import type { CaseVerdict } from '../judge/verdict.ts'
-import { shortId } from '../matrix/cases.ts'
+import { casesOf, shortId } from '../matrix/cases.ts'
 import { type Case, usesTunnel } from '../matrix/cell.ts'
 import type { Fault, PatchSeed } from '../modes/fault.ts'
-import { casesOfModes, disruptionsOfModes, modeOf } from '../modes/index.ts'
+import { modeOf } from '../modes/index.ts'
 import { Batch } from '../run/batch.ts'
 import { environment } from '../run/environment.ts'
 import { phasesOf } from '../run/phases.ts'
@@ -64,13 +64,13 @@ export async function mutate(
   await using cluster = await createCluster(o.provider, o.topology, { signal, prepare })
   doing('installing the mesh')
   await untilAborted(installMesh(cluster, { mode: o.mode, release: o.release }), signal)
-  await untilAborted(deployApps(cluster, o.topology), signal)
+  await untilAborted(deployApps(cluster, o.topology, o), signal)
   const round = new Round(cluster, o, out)
 
   doing('a clean round')
   const isWanted = (c: Case | Disruption) => o.faults.some((f) => f.cases.includes(shortId(c)))
-  const wanted = casesOfModes([o.mode], [o.release]).filter(isWanted)
-  const wantedDisruptions = disruptionsOfModes([o.mode], [o.release]).filter(isWanted)
+  const wanted = casesOf(o.mode, o.release).filter(isWanted)
+  const wantedDisruptions = disruptionsOf(o.mode, o.release).filter(isWanted)
   const clean = await round.run('clean', wanted)
   const undisturbed = wantedDisruptions.length > 0 ? await round.disrupt('clean-disruption', wantedDisruptions) : undefined
   const dirty = [...clean.verdicts, ...(undisturbed?.verdicts ?? [])].find((v) => v.verdict !== 'pass')

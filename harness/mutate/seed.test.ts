@@ -2,10 +2,11 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { disruptionsOf } from '../disruption/cells.ts'
 import { promised } from '../judge/testing.ts'
-import { shortId } from '../matrix/cases.ts'
+import { casesOf, shortId } from '../matrix/cases.ts'
 import type { Fault, PatchSeed } from '../modes/fault.ts'
-import { casesOfModes, disruptionsOfModes, faultsOf, modeNames, modeOf } from '../modes/index.ts'
+import { completeMeshes, faultsOf } from '../modes/index.ts'
 import { patchedCopy, patchedFiles } from './seed.ts'
 
 const loadChecks = ['lost', 'duplicated', 'readable', 'established'].map((id) => `load/${id}`)
@@ -16,13 +17,13 @@ const families: Readonly<Record<string, string>> = {
   ...{ '::1/128': '127.0.0.1/32', '::/0': '0.0.0.0/0' },
 }
 
-const catalogues = modeNames.flatMap((mode) => modeOf(mode).releases.map((release) => [mode, release] as const))
+const catalogues = completeMeshes.map(({ mode, release }) => [mode, release] as const)
 
 describe.for(catalogues)('faults of mode %s, release %s', ([mode, release]) => {
   const faults = faultsOf(mode, release)
   const { expectations } = promised(mode, release)
-  const loads = new Set(disruptionsOfModes([mode], [release]).map(shortId))
-  const ids = new Set([...casesOfModes([mode], [release]).map(shortId), ...loads])
+  const loads = new Set(disruptionsOf(mode, release).map(shortId))
+  const ids = new Set([...casesOf(mode, release).map(shortId), ...loads])
 
   const real = faults.filter((f) => f.equivalent === undefined)
 

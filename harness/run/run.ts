@@ -154,7 +154,7 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
         view.doing(`installing the mesh (${inWordsOf(mesh)})`)
         await untilAborted(installMesh(cluster, { ...o.values, ...mesh }), signal)
         stage(`mesh installed, ${inWordsOf(mesh)}`)
-        await untilAborted(deployApps(cluster, o.topology), signal)
+        await untilAborted(deployApps(cluster, o.topology, mesh), signal)
         stage(`${o.topology.pods.length} pods ready`)
         await suites(cluster.handle, mesh, mine(o.cases), mine(o.disruptions))
       }

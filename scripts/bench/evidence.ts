@@ -36,7 +36,7 @@ export const evidence: Part = {
     const topology = loadTopology('two-nodes')
     await using cluster = await createCluster('lab', topology, { signal })
     await installMesh(cluster, { mode: 'inpod', release: 'today' })
-    await deployApps(cluster, topology)
+    await deployApps(cluster, topology, { mode: 'inpod', release: 'today' })
     const record = await resolveTopology(cluster.handle, topology)
     const plan = planLoads(record)
     if (typeof plan === 'string') throw new Error(plan)

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { modeNames, modeOf } from '../../harness/modes/index.ts'
+import { completeMeshes } from '../../harness/modes/index.ts'
 import type { Results } from '../../reports/results.ts'
 import { median, spread, spreadHead, table } from './figures.ts'
 import type { Part } from './part.ts'
@@ -8,10 +8,12 @@ import { type FullRun, fullRun } from './runs.ts'
 /** Runs of everything in a row, requests and disruptions of every release; in each every case passes. */
 export const cleanRuns: Part = async ({ out, times = 10, signal, say }) => {
   const runs: FullRun[] = []
-  const releases = [...new Set(modeNames.flatMap((name) => modeOf(name).releases))]
+  const [modes, releases] = [completeMeshes.map((m) => m.mode), completeMeshes.map((m) => m.release)].map((names) =>
+    [...new Set(names)].join(','),
+  )
   for (let i = 1; i <= times; i++) {
     signal.throwIfAborted()
-    const run = await fullRun(join(out, `run-${i}`), { signal }, ['--release', releases.join(','), '--disruptions'])
+    const run = await fullRun(join(out, `run-${i}`), { signal }, ['--mode', modes!, '--release', releases!, '--disruptions'])
     runs.push(run)
     const passed = run.results?.totals.pass ?? 0
     say(

@@ -13,6 +13,7 @@ const annotation = 'ambient.istio.io/redirection'
 /** The hundredth enrolment may take this many times what the tenth takes. */
 const mostGrowth = 1.2
 const crowd = 50
+const mesh = { mode: 'inpod', release: 'today' }
 
 /**
  * What an enrolment costs as the node fills: pods that run already are labelled one by one, timed from the label to the agent's annotation; then ztunnel's
@@ -22,8 +23,8 @@ export const enrolment: Part = async (context) => {
   const count = context.times ?? 100
   if (count < 20) throw new Error(`--times ${count}: growth from the tenth enrolment to the last needs at least 20 pods`)
   await using cluster = await createCluster('lab', pods('row', count, {}), { signal: context.signal })
-  await installMesh(cluster, { mode: 'inpod', release: 'today' })
-  await deployApps(cluster, pods('row', count, {}), { timeoutMs: 300_000 })
+  await installMesh(cluster, mesh)
+  await deployApps(cluster, pods('row', count, {}), mesh, { timeoutMs: 300_000 })
   const api = new ApiClient(accessOf(cluster.kubeconfig))
   try {
     const empty = await memoryOf(cluster, 'ztunnel/main')
@@ -76,7 +77,7 @@ async function oneByOne(api: ApiClient, count: number, { signal, say }: Context)
 /** @returns seconds until all are ready and enrolled @throws InstallError if one is not */
 async function atOnce(cluster: Cluster, { say }: Context): Promise<number> {
   const started = performance.now()
-  await deployApps(cluster, pods('crowd', crowd, { [label]: 'ambient' }), { timeoutMs: 300_000 })
+  await deployApps(cluster, pods('crowd', crowd, { [label]: 'ambient' }), mesh, { timeoutMs: 300_000 })
   const seconds = (performance.now() - started) / 1000
   say(`${crowd} pods born enrolled at once in ${seconds.toFixed(1)} s`)
   return seconds

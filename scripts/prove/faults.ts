@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { modeNames, modeOf } from '../../harness/modes/index.ts'
+import { completeMeshes } from '../../harness/modes/index.ts'
 import { asExpected, countOutcomes, type FaultResult, type FaultResults, faultsSchema, gotThrough } from '../../reports/faults.ts'
 import { finished } from './everyhop.ts'
 import { table } from './figures.ts'
@@ -9,22 +9,20 @@ import type { Part, Proof } from './part.ts'
 /** Every fault of every release is seeded; the traffic must catch each, and where that was written down before. */
 export const faults: Part = async ({ out, signal, say }) => {
   const proofs: Proof[] = []
-  for (const mode of modeNames) {
-    for (const release of modeOf(mode).releases) {
-      signal.throwIfAborted()
-      const name = `${mode}@${release}`
-      const folder = join(out, name)
-      const ended = await finished(['mutate', '--mode', mode, '--release', release, '--out', folder], { signal })
-      const file = join(folder, 'faults.json')
-      const proof: Proof = existsSync(file)
-        ? faultsProof(faultsSchema.parse(JSON.parse(readFileSync(file, 'utf8'))), ended)
-        : {
-            failures: [`mutate ended with ${ended.exitCode}: ${ended.stderr.trim().split('\n').slice(-4).join(' / ')}`],
-            report: 'no results',
-          }
-      say(`${name}: ${proof.report.split('\n')[0]}`)
-      proofs.push({ failures: proof.failures.map((f) => `${name}: ${f}`), report: `### ${name}\n\n${proof.report}` })
-    }
+  for (const { mode, release } of completeMeshes) {
+    signal.throwIfAborted()
+    const name = `${mode}@${release}`
+    const folder = join(out, name)
+    const ended = await finished(['mutate', '--mode', mode, '--release', release, '--out', folder], { signal })
+    const file = join(folder, 'faults.json')
+    const proof: Proof = existsSync(file)
+      ? faultsProof(faultsSchema.parse(JSON.parse(readFileSync(file, 'utf8'))), ended)
+      : {
+          failures: [`mutate ended with ${ended.exitCode}: ${ended.stderr.trim().split('\n').slice(-4).join(' / ')}`],
+          report: 'no results',
+        }
+    say(`${name}: ${proof.report.split('\n')[0]}`)
+    proofs.push({ failures: proof.failures.map((f) => `${name}: ${f}`), report: `### ${name}\n\n${proof.report}` })
   }
   return { failures: proofs.flatMap((p) => p.failures), report: proofs.map((p) => p.report).join('\n\n') }
 }

@@ -78,7 +78,7 @@ describe('a value that is not right is told with its place', () => {
     ['cni: { ambient: { redirectMode: nft } }', 'values.cni.ambient.redirectMode: "nft" is not known; fix: one of inpod, iptables, ebpf'],
   ])('%s', (text, said) => expect(refused(text)).toBe(`my.yaml: ${said}`))
 
-  test('all of them at once', () => expect(refused('a1: 1\nprofile: demo\ncni: { privileged: true }').split('\n')).toHaveLength(3))
+  test('all of them at once', () => expect(refused('a1: 1\nprofile: demo\ncni: { chained: false }').split('\n')).toHaveLength(3))
   test('broken YAML, several documents, a list', () => {
     expect(refused('cni: {')).toMatch(/^my\.yaml: .* at line 1.*; fix: correct the YAML$/)
     expect(refused('cni: {}\n---\ncni: {}')).toBe('my.yaml: it holds 2 documents; fix: one')

@@ -28,6 +28,7 @@ export interface MeshSettings {
     readonly confDir?: string
     readonly confName?: string
     readonly netnsDir?: string
+    readonly configDir?: string
     readonly excludeNamespaces?: readonly string[]
     readonly detectionRetry?: boolean
   }

@@ -91,7 +91,7 @@ const cni: Branch = {
     reconcileIptablesOnStartup: stays(true, 'rules of enrolled pods are always verified at start'),
     enableAmbientDetectionRetry: sets(flag, 'cni.detectionRetry'),
     shareHostNetworkNamespace: stays(false, 'the agent has a network of its own'),
-    configDir: nothing('in-pod redirection has no file for the plugin'),
+    configDir: sets(text, 'cni.configDir'),
   },
   cniBinDir: sets(text, 'cni.binDir'),
   cniConfDir: sets(text, 'cni.confDir'),
@@ -102,7 +102,7 @@ const cni: Branch = {
   istioOwnedCNIConfig: stays(false, "the primary plugin's file is edited"),
   istioOwnedCNIConfigFileName: nothing("the primary plugin's file is edited"),
   provider: stays('default', 'there is no file for multus'),
-  privileged: stays(false, 'the agent has the capabilities that it uses, and no others'),
+  privileged: nothing('the agent has the rights that its mode needs, and no others'),
   repair: {
     enabled: stays(false, 'pods with sidecars are not looked at'),
     ...Object.fromEntries(

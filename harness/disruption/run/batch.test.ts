@@ -38,7 +38,7 @@ describe.skipIf(process.getuid?.() !== 0)('a roll-out of ztunnel under load (nee
     directory = join(scratch, 'bundle')
     cluster = await createCluster('lab', topology)
     await installMesh(cluster, { mode: 'inpod', release: 'today' })
-    await deployApps(cluster, topology)
+    await deployApps(cluster, topology, { mode: 'inpod', release: 'today' })
     const [rollout] = disruptionsOf('inpod').filter((c) => c.disturbance === 'ztunnel-rollout')
     const batch = new DisruptionBatch({
       run: 'test',
