@@ -1,9 +1,11 @@
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { modeRelease } from '../redirect/modes.ts'
 import type { Log, Redirection } from '../redirect/redirection.ts'
 import { dataplaneModeLabel, isEligible, type Rules } from '../shared/eligibility.ts'
 import type { AddEvent } from '../shared/event.ts'
 import type { AgentConfig } from './config.ts'
+import { eligibilityRules } from './eligibility-rules.ts'
 import { Enroller } from './enroller.ts'
 import { hostAddress } from './host-address.ts'
 import type { ClusterApi } from './kubernetes.ts'
@@ -43,11 +45,7 @@ export class Ambient {
     this.#api = api
     this.#log = log
     const { make, release } = modeRelease(config.redirectMode, config.release)
-    this.#rules = {
-      selectors: config.selectors,
-      excludeNamespaces: config.excludeNamespaces,
-      systemNamespace: config.podNamespace,
-    }
+    this.#rules = eligibilityRules(config)
     this.#redirection = make({
       host: `${config.hostProc}/1/ns/net`,
       dnsCapture: config.dnsCapture,
@@ -55,6 +53,7 @@ export class Ambient {
       probeAddress: config.probeAddress,
       forceBackend: config.forceIptables,
       hostAddress: () => api.nodeNetwork(config.nodeName).then((network) => hostAddress(`${config.hostProc}/1/ns/net`, network)),
+      formerSettings: join(config.ambientConfigDir, 'former-settings.json'),
       log,
     })
     const finder = new NamespaceFinder(config.hostProc)
@@ -150,7 +149,7 @@ export class Ambient {
   async stop(uninstall: boolean): Promise<void> {
     this.#enroller.stop()
     await this.#plugin.close()
-    this.#proxies.close()
+    this.#proxies.close(uninstall)
     if (!uninstall) return
     this.#log.info('CNI ambient server terminating, cleaning up node net rules')
     await this.#redirection.teardownHost()

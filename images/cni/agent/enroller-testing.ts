@@ -1,10 +1,10 @@
 import { fstatSync, openSync } from 'node:fs'
 import type { RedirectedPod, Redirection } from '../redirect/redirection.ts'
-import { defaultSelectors } from '../shared/eligibility.ts'
+import { defaultSelectors, redirectionAnnotation } from '../shared/eligibility.ts'
 import { memoryLog } from '../testing/namespace.ts'
 import { Enroller } from './enroller.ts'
 import type { Namespace } from './netns.ts'
-import { type Pod, PodStore, redirectionAnnotation } from './pods.ts'
+import { type Pod, PodStore } from './pods.ts'
 
 /** An enroller whose parts write down what they are asked to do. */
 export class World {

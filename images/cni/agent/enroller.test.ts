@@ -1,8 +1,8 @@
 import { closeSync, openSync } from 'node:fs'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { redirectionAnnotation } from '../shared/eligibility.ts'
 import type { AddEvent } from '../shared/event.ts'
 import { enabled, idle, lingerMs, pod, World } from './enroller-testing.ts'
-import { redirectionAnnotation } from './pods.ts'
 
 const event: AddEvent = { Netns: '/var/run/netns/cni-1', PodName: 'web', PodNamespace: 'demo', IPs: [] }
 const enrolment = ['add a', 'capture a', 'served a 10.0.0.1', 'annotate a enabled']

@@ -1,11 +1,11 @@
 import { isIP } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Log, RedirectedPod, Redirection } from '../redirect/redirection.ts'
-import { isEligible, isZtunnel, type Rules } from '../shared/eligibility.ts'
+import { isEligible, isZtunnel, type Rules, redirectionAnnotation } from '../shared/eligibility.ts'
 import type { AddEvent } from '../shared/event.ts'
 import { KeyedLock, RetryQueue } from './keyed-queue.ts'
 import { closeNamespace, holdsAddress, type Namespace } from './netns.ts'
-import { type Pod, type PodStore, redirectionAnnotation } from './pods.ts'
+import { isAnnotated, type Pod, type PodStore } from './pods.ts'
 import type { ProxyWorkload } from './zds-server.ts'
 
 /** What the annotation may say; null: it is to be taken off. */
@@ -100,7 +100,7 @@ export class Enroller {
     )
     pods.on('pod', (uid) => this.#queue.add(uid))
     for (const pod of pods.all()) {
-      if (pod.annotations[redirectionAnnotation] === undefined) this.#unsaid.add(pod.uid)
+      if (!isAnnotated(pod)) this.#unsaid.add(pod.uid)
       this.#queue.add(pod.uid)
     }
   }
@@ -153,7 +153,7 @@ export class Enroller {
     // Unknown is not unlabelled: its labels are still on their way.
     if (!namespaceLabels) return
     if (!isEligible(pod, namespaceLabels, rules)) {
-      if (entry || pod.annotations[redirectionAnnotation] !== undefined) await this.#leave(pod, entry)
+      if (entry || isAnnotated(pod)) await this.#leave(pod, entry)
       else if (this.#unsaid.has(uid)) await this.#sweep(pod)
       this.#unsaid.delete(uid)
       return

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { TestNamespace } from '../testing/namespace.ts'
 import { type NodeNetwork, nodeNetwork } from '../testing/node-network.ts'
@@ -23,9 +23,20 @@ afterEach(async () => {
 const settings = () => ({ AMBIENT_REDIRECT_MODE: 'iptables', MESH_RELEASE: '1.20', AMBIENT_CONFIG_DIR: node.path('ambient-config') })
 const label = (name: string, mode?: string) =>
   node.api.put('namespaces', { metadata: { name, ...(mode ? { labels: { 'istio.io/dataplane-mode': mode } } : {}) } })
-const put = (name: string, namespace: string, ip: string | undefined, more: { ready?: boolean; labels?: object } = {}) =>
+const put = (
+  name: string,
+  namespace: string,
+  ip: string | undefined,
+  more: { ready?: boolean; labels?: object; redirection?: string | null } = {},
+) =>
   node.api.put('pods', {
-    metadata: { name, namespace, uid: uid(name), labels: more.labels ?? {} },
+    metadata: {
+      name,
+      namespace,
+      uid: uid(name),
+      labels: more.labels ?? {},
+      ...(more.redirection ? { annotations: { 'ambient.istio.io/redirection': more.redirection } } : {}),
+    },
     spec: { nodeName: 'node-1', containers: [{ name: 'c' }] },
     status: {
       phase: 'Running',
@@ -71,6 +82,7 @@ test('pods wait for a ztunnel, come with it, leave by their label, and an uninst
   expect(await node.net.run('ipset', 'list', '-name')).toBe('')
   expect(await node.net.run('ip', '-br', 'link')).not.toContain('istio')
   expect(existsSync(node.path('bin/istio-cni'))).toBe(false)
+  expect(readdirSync(node.path('ambient-config'))).toEqual([])
 })
 
 test('a pod that starts: ADD fails until a ztunnel is ready, and is answered when set and route are there', async () => {
@@ -80,7 +92,7 @@ test('a pod that starts: ADD fails until a ztunnel is ready, and is answered whe
   const prevResult = { cniVersion: '0.3.1', ips: [{ version: '4', address: '10.244.1.10/24', gateway: '10.244.1.1' }], dns: {} }
   const refused = await node.cniAdd('demo', 'sleep', prevResult)
   expect(refused.code).toBe(1)
-  expect(refused.result.msg).toMatch(/no ztunnel has been ready on this node/)
+  expect(refused.result.msg).toMatch(/no ztunnel is ready on this node: .*config\.json says \{"ztunnelReady":false,/)
   // Without an address the pod is not called enrolled, which it is not.
   expect(annotation('sleep')).toBeUndefined()
   startProxy()
@@ -106,6 +118,7 @@ test('an agent that is stopped or killed leaves the capture, and its successor f
   const before = await rules()
   expect(await first.stop()).toBe(0)
   expect(readFileSync(node.path('ambient-config/config.json'), 'utf8')).toContain('"ztunnelReady":false')
+  expect((await node.cniAdd('demo', 'sleep', { cniVersion: '0.3.1', ips: [], dns: {} })).result.msg).toMatch(/says \{"ztunnelReady":false,/)
   expect(await set()).toHaveLength(1)
   expect(await rules()).toEqual(before)
   // Meanwhile a stranger takes the pod out by hand.
@@ -116,4 +129,24 @@ test('an agent that is stopped or killed leaves the capture, and its successor f
   await second.line(/ztunnel is active/)
   expect(await set()).toHaveLength(1)
   expect(await pods()).toHaveLength(1)
+})
+
+test('the annotation `disabled` keeps a pod out, takes it out, and is left as the user wrote it; a label of its own does nothing', async () => {
+  const agent = await node.agent(settings())
+  node.runPod(uid('sleep'))
+  label('demo', 'ambient')
+  startProxy()
+  const redirection = (value: string | null) =>
+    put('sleep', 'demo', '10.244.1.10', { labels: { 'istio.io/dataplane-mode': 'none' }, redirection: value })
+  redirection('disabled')
+  const prevResult = { cniVersion: '0.3.1', ips: [{ version: '4', address: '10.244.1.10/24', gateway: '10.244.1.1' }], dns: {} }
+  expect(await node.cniAdd('demo', 'sleep', prevResult)).toMatchObject({ code: 0, result: prevResult })
+  expect(await set()).toEqual([])
+  redirection(null)
+  await node.api.until(() => annotation('sleep') === 'enabled')
+  expect(await set()).toHaveLength(1)
+  redirection('disabled')
+  await agent.line(/pod has left the mesh/)
+  expect(await set()).toEqual([])
+  expect(annotation('sleep')).toBe('disabled')
 })

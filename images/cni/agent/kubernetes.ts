@@ -13,9 +13,10 @@ import {
   Watch,
 } from '@kubernetes/client-node'
 import type { Log } from '../redirect/redirection.ts'
+import { redirectionAnnotation } from '../shared/eligibility.ts'
 import type { AgentConfig } from './config.ts'
 import type { RedirectionState } from './enroller.ts'
-import { type ApiPod, type Pod, type PodStore, podFromApi, redirectionAnnotation } from './pods.ts'
+import { type ApiPod, isAnnotated, type Pod, type PodStore, podFromApi } from './pods.ts'
 
 /** The agent has five seconds to end. */
 const uninstallQuestionMs = 3000
@@ -80,8 +81,9 @@ export class ClusterApi {
     return synced.promise
   }
 
-  /** Merge-patches the pod's status sub-resource, as upstream does; a pod that is gone is no error. */
+  /** Merge-patches the pod's status sub-resource, as upstream does; a pod that is gone is no error. What a user wrote there is not taken off. */
   async annotate(pod: Pod, state: RedirectionState): Promise<void> {
+    if (state === null && pod.annotations[redirectionAnnotation] !== undefined && !isAnnotated(pod)) return
     const body = { metadata: { uid: pod.uid, annotations: { [redirectionAnnotation]: state } } }
     try {
       await this.#core.patchNamespacedPodStatus(

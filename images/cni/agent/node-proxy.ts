@@ -1,7 +1,9 @@
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Log, NodeProxy } from '../redirect/redirection.ts'
 import { isZtunnel } from '../shared/eligibility.ts'
+import { type NodeFile, nodeFileName } from '../shared/node-file.ts'
+import { writeAtomically } from './install/files.ts'
 import { RetryQueue } from './keyed-queue.ts'
 import { closeNamespace, type Namespace } from './netns.ts'
 import type { Pod, PodStore } from './pods.ts'
@@ -14,7 +16,7 @@ export interface NodeProxyParts {
   readonly activate: (proxy: NodeProxy) => Promise<void>
   /** The node has a proxy: pods that waited for one go on. */
   readonly onActive: () => void
-  /** Folder of `config.json`, on the node. */
+  /** Folder of the file for the plugin, on the node. */
   readonly configDir: string
   readonly redirectMode: string
   readonly log: Log
@@ -52,10 +54,11 @@ export class NodeProxies {
   /** The proxy is told of pods by the control plane alone. */
   async remove(): Promise<void> {}
 
-  /** Upstream's file goes on saying that a proxy is ready. */
-  close(): void {
+  /** Upstream's file goes on saying that a proxy is ready. @param uninstall it goes, too */
+  close(uninstall = false): void {
     this.#queue.close()
-    this.#write(false)
+    if (uninstall) rmSync(this.#file, { force: true })
+    else this.#write(false)
   }
 
   async #settle(): Promise<void> {
@@ -88,9 +91,11 @@ export class NodeProxies {
   #write(ztunnelReady: boolean): void {
     const { configDir, redirectMode } = this.#parts
     mkdirSync(configDir, { recursive: true })
-    const path = join(configDir, 'config.json')
-    writeFileSync(`${path}.new`, JSON.stringify({ ztunnelReady, redirectMode }), { mode: 0o644 })
-    renameSync(`${path}.new`, path)
+    writeAtomically(this.#file, JSON.stringify({ ztunnelReady, redirectMode } satisfies NodeFile), 0o644)
+  }
+
+  get #file(): string {
+    return join(this.#parts.configDir, nodeFileName)
   }
 }
 

@@ -1,6 +1,5 @@
 import { EventEmitter } from 'node:events'
-
-export const redirectionAnnotation = 'ambient.istio.io/redirection'
+import { redirectionAnnotation } from '../shared/eligibility.ts'
 
 /** A pod of this node as the agent works with it. */
 export interface Pod {
@@ -70,6 +69,10 @@ export function podFromApi(object: ApiPod): Pod {
     ips: listed.length > 0 ? listed : status.podIP ? [status.podIP] : [],
   }
 }
+
+/** Whether an agent has said something in the annotation; what else is there a user has (to 1.20 `disabled`). */
+export const isAnnotated = ({ annotations }: Pick<Pod, 'annotations'>): boolean =>
+  ['enabled', 'pending'].includes(annotations[redirectionAnnotation] ?? '')
 
 /** What is known of this node's pods and of all namespaces. Emits `pod` with a UID whenever something that concerns that pod changed or it vanished. */
 export class PodStore extends EventEmitter<{ pod: [uid: string]; namespace: [name: string] }> {

@@ -1,5 +1,6 @@
 import { defaultSelectors, type EnablementSelector, isEligible } from '../shared/eligibility.ts'
 import { type AddEvent, type EventIp, runFiles } from '../shared/event.ts'
+import type { NodeFile } from '../shared/node-file.ts'
 import { toBase64 } from './base64.ts'
 import { fetchPod, type PodFacts, readKubeconfig } from './kubernetes.ts'
 import type { PluginLog } from './log.ts'
@@ -14,6 +15,9 @@ export interface PluginConf {
   readonly selectors: readonly EnablementSelector[]
   readonly excludeNamespaces: readonly string[]
   readonly systemNamespace: string
+  readonly annotationOptsOut: boolean
+  /** Where the agent tells how the node stands; undefined: this mode has no such file. */
+  readonly nodeFile: string | undefined
   readonly attempts: number
 }
 
@@ -35,6 +39,8 @@ export function pluginConf(conf: NetworkConf): PluginConf {
     selectors: read('enablement_selectors', defaultSelectors, isListOf(isObject), 'a list of objects'),
     excludeNamespaces: read<readonly string[]>('exclude_namespaces', [], isListOf(isString), 'a list of strings'),
     systemNamespace: read('pod_namespace', 'istio-system', isString, 'a string'),
+    annotationOptsOut: read('annotation_opts_out', false, isBoolean, 'true or false'),
+    nodeFile: read<string | undefined>('node_file', undefined, isString, 'a string'),
     attempts: read('enable_ambient_detection_retry', false, isBoolean, 'true or false') ? 30 : 2,
   }
 }
@@ -51,6 +57,7 @@ export async function add(platform: Platform, invocation: Invocation, conf: Plug
   const access = await readKubeconfig(platform, `${conf.runDirectory}/${runFiles.kubeconfig}`)
   const facts = await fetchPod(platform, access, namespace, name, conf.attempts)
   if (conf.ambient && isEligible({ ...facts, namespace }, facts.namespaceLabels, conf)) {
+    if (conf.nodeFile !== undefined) needProxy(platform, conf.nodeFile)
     await pushEvent(platform, conf.runDirectory, {
       Netns: invocation.netns,
       PodName: name,
@@ -60,6 +67,18 @@ export async function add(platform: Platform, invocation: Invocation, conf: Plug
     return log.log('debug', 'enrolled in the ambient mesh', pod)
   }
   log.log('info', whyNoSidecar(facts, namespace, name), pod)
+}
+
+/** A pod of the mesh waits until the node has a proxy; also where no agent is there to say so. @throws Error */
+function needProxy(platform: Platform, path: string): void {
+  const fail = (reason: string) => new Error(`no ztunnel is ready on this node: ${path} ${reason}`)
+  let file: Partial<NodeFile>
+  try {
+    file = JSON.parse(platform.read(path))
+  } catch (error) {
+    throw fail(`cannot be read: ${(error as Error).message}`)
+  }
+  if (file?.ztunnelReady !== true) throw fail(`says ${JSON.stringify(file)}`)
 }
 
 async function pushEvent(platform: Platform, runDirectory: string, event: AddEvent): Promise<void> {

@@ -1,3 +1,5 @@
+import type { Rules } from '../shared/eligibility.ts'
+
 /** A pod as a redirection mode needs to know it. */
 export interface RedirectedPod {
   readonly uid: string
@@ -59,6 +61,10 @@ export interface NodeProxy {
 export interface AgentRelease {
   /** A proxy is told a pod's name, namespace and service account too, not only its UID. */
   readonly workloadInfo: boolean
+  /** Which pods are of the mesh, where that cannot be configured. */
+  readonly eligibility?: Required<Pick<Rules, 'selectors' | 'annotationOptsOut'>>
+  /** The plugin reads in a file on the node whether a proxy is ready. */
+  readonly tellsPlugin?: boolean
 }
 
 /** What a mode may need from the agent's environment. */
@@ -72,6 +78,8 @@ export interface RedirectionOptions {
   readonly forceBackend?: string | undefined
   /** The node's address in its pod network, for modes that name it. @throws Error when the node has none */
   readonly hostAddress?: () => Promise<string>
+  /** File on the node for what the node's settings were before, for modes that change some. @default they are forgotten with this process */
+  readonly formerSettings?: string
   readonly log: Log
 }
 

@@ -22,6 +22,13 @@ export function setConf(netns: Netns, values: Readonly<Record<string, string>>):
   inside(netns, set)
 }
 
+/** What settings of a namespace are, by the keys of `setConf`; without those of interfaces that are not there. */
+export function confOf(netns: Netns, keys: readonly string[]): Record<string, string> {
+  return inside(netns, () =>
+    Object.fromEntries(keys.flatMap((key) => (existsSync(confPath(key)) ? [[key, readFileSync(confPath(key), 'utf8').trim()]] : []))),
+  )
+}
+
 /** Whether the namespace has an interface with settings. */
 export function hasConf(netns: Netns, device: string): boolean {
   return inside(netns, () => existsSync(confPath(device)))

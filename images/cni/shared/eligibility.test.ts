@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type Candidate, defaultSelectors, isEligible, matches } from './eligibility.ts'
+import { type Candidate, defaultSelectors, isEligible, matches, namespaceSelectors } from './eligibility.ts'
 
 const rules = { selectors: defaultSelectors, excludeNamespaces: ['kube-system'], systemNamespace: 'istio-system' }
 const ambient = { 'istio.io/dataplane-mode': 'ambient' }
@@ -20,6 +20,24 @@ test.each<[string, Candidate, Record<string, string>, boolean]>([
 ])('%s', (_, candidate, namespaceLabels, expected) => {
   expect(isEligible(candidate, namespaceLabels, rules)).toBe(expected)
 })
+
+// Fact sheet: geneve mode, 5.3.
+const rules120 = { ...rules, selectors: namespaceSelectors, annotationOptsOut: true }
+const redirection = (value: string) => ({ 'ambient.istio.io/redirection': value })
+test.each<[string, Candidate, Record<string, string>, boolean]>([
+  ['the namespace says ambient', pod(), ambient, true],
+  ["the pod's own label opts in", pod({ labels: ambient }), {}, false],
+  ["the pod's own label opts out", pod({ labels: none }), ambient, true],
+  ['the annotation opts out', pod({ annotations: redirection('disabled') }), ambient, false],
+  ['the annotation of a pod that is enrolled', pod({ annotations: redirection('enabled') }), ambient, true],
+  ['the annotation opts in', pod({ annotations: redirection('enabled') }), {}, false],
+  ['a sidecar', pod({ annotations: { 'sidecar.istio.io/status': '{}' } }), ambient, false],
+])('to 1.20: %s', (_, candidate, namespaceLabels, expected) => {
+  expect(isEligible(candidate, namespaceLabels, rules120)).toBe(expected)
+})
+
+test('since 1.21 the annotation only tells', () =>
+  expect(isEligible(pod({ annotations: redirection('disabled') }), ambient, rules)).toBe(true))
 
 test('label selectors as Kubernetes has them', () => {
   const one = (operator: string, values: string[] = []) => ({ matchExpressions: [{ key: 'a', operator, values }] })

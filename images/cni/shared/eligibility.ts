@@ -12,6 +12,7 @@ export interface EnablementSelector {
 
 export const dataplaneModeLabel = 'istio.io/dataplane-mode'
 export const sidecarAnnotation = 'sidecar.istio.io/status'
+export const redirectionAnnotation = 'ambient.istio.io/redirection'
 
 /** Upstream's default: the pod says ambient, or its namespace does and the pod does not say none. */
 export const defaultSelectors: readonly EnablementSelector[] = [
@@ -20,6 +21,11 @@ export const defaultSelectors: readonly EnablementSelector[] = [
     podSelector: { matchExpressions: [{ key: dataplaneModeLabel, operator: 'NotIn', values: ['none'] }] },
     namespaceSelector: { matchLabels: { [dataplaneModeLabel]: 'ambient' } },
   },
+]
+
+/** To 1.20: no label of the pod's own counts. */
+export const namespaceSelectors: readonly EnablementSelector[] = [
+  { podSelector: {}, namespaceSelector: { matchLabels: { [dataplaneModeLabel]: 'ambient' } } },
 ]
 
 /** What of a pod decides whether it is in the mesh. */
@@ -35,11 +41,14 @@ export interface Rules {
   readonly excludeNamespaces: readonly string[]
   /** Where the mesh's own parts live. */
   readonly systemNamespace: string
+  /** The annotation that says whether a pod is redirected keeps it out where it says `disabled` (to 1.20). */
+  readonly annotationOptsOut?: boolean
 }
 
 /** Is this pod to be enrolled? `never` reasons come before any label. */
 export function isEligible(pod: Candidate, namespaceLabels: Readonly<Record<string, string>>, rules: Rules): boolean {
   if (pod.hostNetwork || sidecarAnnotation in pod.annotations) return false
+  if (rules.annotationOptsOut && pod.annotations[redirectionAnnotation] === 'disabled') return false
   if (rules.excludeNamespaces.includes(pod.namespace) || isZtunnel(pod, rules.systemNamespace)) return false
   return rules.selectors.some((s) => matches(s.podSelector, pod.labels) && matches(s.namespaceSelector, namespaceLabels))
 }

@@ -1,8 +1,11 @@
 import { type FSWatcher, mkdirSync, rmSync, watch } from 'node:fs'
 import { join } from 'node:path'
+import { modeRelease } from '../../redirect/modes.ts'
 import type { Log } from '../../redirect/redirection.ts'
 import { runFiles } from '../../shared/event.ts'
+import { nodeFileName } from '../../shared/node-file.ts'
 import type { AgentConfig } from '../config.ts'
+import { eligibilityRules } from '../eligibility-rules.ts'
 import { pluginName } from './conflist.ts'
 import { bytesIfThere, readIfThere, writeAtomically } from './files.ts'
 import { kubeconfig } from './kubeconfig.ts'
@@ -15,17 +18,21 @@ const repairsBeforeHint = 5
 
 /** Our plugin's own configuration: keys and values as upstream writes them. */
 export function pluginEntry(config: AgentConfig): Record<string, unknown> {
+  const { selectors, excludeNamespaces, annotationOptsOut } = eligibilityRules(config)
+  const { tellsPlugin } = modeRelease(config.redirectMode, config.release).release
   return {
     name: pluginName,
     type: pluginName,
     plugin_log_level: config.logLevel,
     cni_agent_run_dir: config.runDir,
     ambient_enabled: config.ambientEnabled,
-    enablement_selectors: config.selectors,
-    exclude_namespaces: config.excludeNamespaces,
+    enablement_selectors: selectors,
+    exclude_namespaces: excludeNamespaces,
     pod_namespace: config.podNamespace,
     native_nftables: false,
     enable_ambient_detection_retry: config.detectionRetry,
+    ...(annotationOptsOut ? { annotation_opts_out: true } : {}),
+    ...(tellsPlugin ? { node_file: join(config.ambientConfigDir, nodeFileName) } : {}),
     dns: {},
     ipam: {},
   }

@@ -1,4 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { memoryLog, type TestNamespace } from '../../testing/namespace.ts'
 import { type NodeNetwork, nodeNetwork } from '../../testing/node-network.ts'
@@ -12,15 +14,22 @@ const fixtures = new URL('../../fixtures/iptables/', import.meta.url)
 let net: NodeNetwork
 let mode: IptablesRedirection
 let log: ReturnType<typeof memoryLog>
+let folder: string
+let stateFile: string
 beforeEach(async () => {
   net = await nodeNetwork()
   log = memoryLog()
+  folder = mkdtempSync(join(tmpdir(), 'everyhop-former-'))
+  stateFile = join(folder, 'former.json')
   // The chains by which upstream finds out which iptables the kubelet uses.
   await net.node.run('iptables-nft', '-t', 'mangle', '-N', 'KUBE-IPTABLES-HINT')
   await net.node.run('iptables-nft', '-t', 'mangle', '-N', 'KUBE-KUBELET-CANARY')
   mode = agent()
 })
-afterEach(() => net[Symbol.asyncDispose]())
+afterEach(async () => {
+  rmSync(folder, { recursive: true })
+  await net[Symbol.asyncDispose]()
+})
 
 const agent = () =>
   new IptablesRedirection({
@@ -28,6 +37,7 @@ const agent = () =>
     dnsCapture: true,
     ipv6: true,
     hostAddress: async () => '10.244.1.1',
+    formerSettings: stateFile,
     log,
   })
 
@@ -96,8 +106,8 @@ const members = (text: string) => [...text.matchAll(/^add ztunnel-pods-ips (\S+)
 /** What upstream's table 102 lacks: a way that ends, for when its own has gone with the proxy's device. */
 const backstop = 'unreachable default metric 4096'
 
-/** The node as it is equals upstream's in that state, but for the lines of the deviation table. */
-async function expectNode(state: string, backend: 'nft' | 'legacy' = 'nft'): Promise<void> {
+/** The node as it is equals upstream's in that state, but for the lines of the deviation table. @param former settings that an uninstall has put back */
+async function expectNode(state: string, backend: 'nft' | 'legacy' = 'nft', former: readonly string[] = []): Promise<void> {
   const [save, now, set, conf] = await Promise.all([
     net.node.run(`iptables-${backend}-save`),
     routingNow(net.node),
@@ -110,7 +120,8 @@ async function expectNode(state: string, backend: 'nft' | 'legacy' = 'nft'): Pro
   expect(routing(now)).toEqual(expected)
   expect(members(set.stdout)).toEqual(members(golden(state, 'node-ipset.txt')))
   const wanted = settings(golden(state, 'node-sysctl.txt').split('# all rp_filter')[1] ?? '')
-  expect(settings(conf)).toEqual(wanted)
+  const keyOf = (setting: string) => setting.split('=')[0]
+  expect(settings(conf)).toEqual(wanted.map((s) => former.find((f) => keyOf(f) === keyOf(s)) ?? s))
 }
 
 async function expectProxy(state: string, namespace: TestNamespace): Promise<void> {
@@ -126,6 +137,7 @@ describe('the node, state by state as upstream left it', () => {
     const sleep = await net.addPod('sleep', 10)
     const httpbin = await net.addPod('httpbin', 11)
     await net.addPod('plain', 20)
+    const former = settings(await net.node.run('sysctl', '-a', '--pattern', 'net.ipv4.conf.*(rp_filter|accept_local)'))
     await mode.setupHost()
     await mode.activate(proxy('ztunnel', 2, zt))
     await expectNode('02-ztunnel-active')
@@ -177,7 +189,8 @@ describe('the node, state by state as upstream left it', () => {
     await next.activate(proxy('ztunnel3', 4, zt3))
     await expectNode('17-agent-restarted-after-sigkill')
     await next.teardownHost()
-    await expectNode('14-agent-sigterm')
+    await expectNode('14-agent-sigterm', 'nft', [...former, 'veth-ztunnel3.accept_local=0'])
+    expect(existsSync(stateFile)).toBe(false)
   }, 60_000)
 
   test('where the kubelet uses iptables-legacy, with DNS capture', async () => {

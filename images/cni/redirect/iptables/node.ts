@@ -5,6 +5,7 @@ import { Iptables, kubeletBackend } from '../netfilter/iptables.ts'
 import type { NodeProxy, RedirectedPod, Redirection, RedirectionOptions } from '../redirection.ts'
 import { hasConf, setConf } from '../sysctl.ts'
 import { podSet, table, tunnels } from './constants.ts'
+import { NodeSettings } from './node-settings.ts'
 import { podDevice, routedPods, routeNode, routePods, routeProxy, sourceTowards, unrouteNode, unroutePods, vethPeer } from './routing.ts'
 import { isNodeChain, nodeRules, proxyRules } from './rules.ts'
 import { freePort, makeTunnels, removeTunnels, standingPort, type TunnelKind, tunnelKind } from './tunnels.ts'
@@ -18,6 +19,7 @@ type Pod = Omit<RedirectedPod, 'netns'>
 export class IptablesRedirection implements Redirection {
   readonly #options: RedirectionOptions
   readonly #sets: AddressSets
+  readonly #settings: NodeSettings
   #iptables: Promise<Iptables> | undefined
   #kind: Promise<TunnelKind> | undefined
   /** The set and the tunnels are there. */
@@ -26,6 +28,7 @@ export class IptablesRedirection implements Redirection {
   constructor(options: RedirectionOptions) {
     this.#options = options
     this.#sets = new AddressSets(options.host, { v4: podSet }, [podSet])
+    this.#settings = new NodeSettings(options.host, options.formerSettings)
   }
 
   /** A former agent's state is taken over; without one there is nothing to make before a proxy is ready. */
@@ -49,10 +52,10 @@ export class IptablesRedirection implements Redirection {
     const port = await freePort(host, proxy.address)
     await this.#joinProxy(proxy, remote, inner, kind, port)
     await this.#sets.create()
-    setConf(host, { 'default/rp_filter': '0', 'all/rp_filter': '0', [`${device}/rp_filter`]: '0', [`${device}/accept_local`]: '1' })
+    this.#settings.set({ 'default/rp_filter': '0', 'all/rp_filter': '0', [`${device}/rp_filter`]: '0', [`${device}/accept_local`]: '1' })
     await directly(host, proxy.address, device)
     await makeTunnels({ netns: host, side: 'node', remote: proxy.address }, kind, port)
-    for (const { node } of Object.values(tunnels)) setConf(host, { [`${node}/rp_filter`]: '0', [`${node}/accept_local`]: '1' })
+    for (const { node } of Object.values(tunnels)) this.#settings.set({ [`${node}/rp_filter`]: '0', [`${node}/accept_local`]: '1' })
     const tables = await this.#tables()
     const wanted = nodeRules({
       proxyDevice: device,
@@ -77,13 +80,14 @@ export class IptablesRedirection implements Redirection {
     await unrouteNode(host)
     await removeTunnels(host, 'node')
     await this.#sets.destroy()
+    this.#settings.restore()
     this.#standing = false
   }
 
   async addPod(pod: RedirectedPod): Promise<void> {
     await this.#capture(pod)
     // Upstream's plugin names the pod's interface and runs on the node: it is the node's own that it changes.
-    if (hasConf(this.#options.host, 'eth0')) setConf(this.#options.host, { 'eth0/rp_filter': '0' })
+    if (hasConf(this.#options.host, 'eth0')) this.#settings.set({ 'eth0/rp_filter': '0' })
   }
 
   async addRunningPod(pod: RedirectedPod): Promise<void> {
@@ -146,7 +150,11 @@ export class IptablesRedirection implements Redirection {
     )
     const former = before.filter((ip) => pod.ips.length > 0 && !pod.ips.includes(ip))
     await unroutePods(host, former)
-    setConf(host, { 'default/rp_filter': '0', 'all/rp_filter': '0', ...Object.fromEntries(devices.map((d) => [`${d}/rp_filter`, '0'])) })
+    this.#settings.set({
+      'default/rp_filter': '0',
+      'all/rp_filter': '0',
+      ...Object.fromEntries(devices.map((d) => [`${d}/rp_filter`, '0'])),
+    })
     return former.length === 0 && pod.ips.every((ip) => before.includes(ip) && routed.includes(ip)) ? 'intact' : 'repaired'
   }
 
