@@ -3,6 +3,10 @@ import { join } from 'node:path'
 import { daemonPid, stopDaemon } from '../clusters/kind/docker/daemon.ts'
 import { findDocker, runsPrivileged } from '../clusters/kind/docker/find-docker.ts'
 import { goProgram } from '../clusters/kind/go.ts'
+import { enoughRoom } from '../clusters/kind/room.ts'
+
+/** Of the largest cluster that its tests make. */
+const nodes = 3
 
 /**
  * Whether this machine can make clusters of kind, once what can be installed is installed; a Docker daemon of ours that was not there before is ended.
@@ -15,7 +19,12 @@ export async function whyNoKind(tell: (line: string) => void): Promise<string | 
     return 'the packages that it needs cannot be installed'
   const ran = daemonPid() !== undefined
   try {
-    await Promise.all([findDocker(tell).then(runsPrivileged), goProgram(tell)])
+    const usable = async () => {
+      const docker = await findDocker(tell)
+      await runsPrivileged(docker)
+      await enoughRoom(docker, nodes)
+    }
+    await Promise.all([usable(), goProgram(tell)])
     return undefined
   } catch (error) {
     return (error as Error).message
