@@ -11,6 +11,7 @@ import type { Disruption } from '../disruption/cells.ts'
 import type { Case } from '../matrix/cell.ts'
 import { select } from '../matrix/select.ts'
 import { casesOfMeshes, disruptionsOfMeshes, type Mesh, meshesOf } from '../modes/index.ts'
+import type { NotRun } from '../run/context.ts'
 import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
 import { tellGitHub } from '../run/reports.ts'
 import { newRunName, type RunView, run } from '../run/run.ts'
@@ -19,6 +20,7 @@ import { lastDuration, rememberDuration } from './durations.ts'
 import { ProgressView } from './progress.ts'
 import { mayMakeNamespaces } from './root.ts'
 import { standingText } from './standing-text.ts'
+import { possibleOn } from './topology-limits.ts'
 import { modesOf, valuesOf } from './values.ts'
 import { caseText, paintOf, summaryText } from './view.ts'
 
@@ -88,23 +90,30 @@ export async function runVerb(args: RunArguments): Promise<number> {
   const unasked = args.quick || args.case.length > 0 ? [] : allDisruptions.filter((c) => !disturbing.includes(c))
   if (asked.length + disturbing.length === 0) return usage(`no case matches ${args.case.join(' ')}; everyhop run --list shows all`)
   const plan = args.budget === undefined ? undefined : fitBudget(asked, disturbing, args.budget)
-  const cases = plan?.cases ?? asked
-  const disruptions = plan ? [] : disturbing
-  const count = cases.length + disruptions.length
-  if (count === 0) return usage(`${plan?.told}; fix: a longer --budget, or fewer cases`)
+  const wanted = [...(plan?.cases ?? asked), ...(plan ? [] : disturbing)]
+  if (wanted.length === 0) return usage(`${plan?.told}; fix: a longer --budget, or fewer cases`)
   if (args.list) {
     // As they are run: those of one mode and release after the other.
-    const inOrder = [...Map.groupBy([...cases, ...disruptions], (c) => `${c.mode}-${c.release}`).values()].flat()
+    const inOrder = [...Map.groupBy(wanted, (c) => `${c.mode}-${c.release}`).values()].flat()
     process.stdout.write(`${inOrder.map((c) => `${c.id}${c.quick ? '  (quick)' : ''}`).join('\n')}\n`)
     return 0
   }
-  const needed = new Set([...cases, ...disruptions].map((c) => `${c.mode} in release ${c.release}`))
+  const needed = new Set(wanted.map((c) => `${c.mode} in release ${c.release}`))
   if (args.keep && needed.size > 1) return usage(`--keep leaves one mesh up, and these cases need ${[...needed].join(' and ')}`)
   const topologyGiven = standing?.topologyGiven ?? args.topology
   let topology: Topology
   let out: string
+  let cases: Case[]
+  let disruptions: Disruption[]
+  let barred: NotRun[]
   try {
     topology = standing?.topology ?? loadTopology(args.topology)
+    const requests = possibleOn(topology, plan?.cases ?? asked)
+    const disturbances = possibleOn(topology, plan ? [] : disturbing)
+    ;[cases, disruptions] = [requests.possible, disturbances.possible]
+    barred = [...requests.notRun, ...disturbances.notRun]
+    if (cases.length + disruptions.length === 0)
+      return usage(`topology ${topologyGiven}: ${barred[0]?.reason}; fix: another topology, or mode`)
     if (!mayMakeNamespaces('run')) return 3
     out = makeOutFolder(args.out ?? join('out', newRunName()))
   } catch (error) {
@@ -112,7 +121,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
     return usage(error.message)
   }
   const provider = standing?.handle.provider ?? args.provider
-  const key = `run ${provider} ${meshes.map((m) => `${m.mode} ${m.release}`).join(',')} ${count}`
+  const key = `run ${provider} ${meshes.map((m) => `${m.mode} ${m.release}`).join(',')} ${cases.length + disruptions.length}`
   const started = performance.now()
   const progress = new ProgressView(process.stderr, lastDuration(key))
   const view: RunView = {
@@ -152,7 +161,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
       valuesGiven: standing?.valuesGiven ?? args.values,
       cases,
       disruptions,
-      notRun: [...(plan?.notRun ?? []), ...unasked.map(({ id, mode, release }) => ({ id, mode, release, reason: notAsked }))],
+      notRun: [...(plan?.notRun ?? []), ...barred, ...unasked.map(({ id, mode, release }) => ({ id, mode, release, reason: notAsked }))],
       concurrency: args.concurrency,
       out,
       standing,

@@ -5,7 +5,7 @@ import { type MeshValues, ValuesError } from '../../clusters/manifests/values/re
 import { findStanding, listStanding, type Standing, StandingError } from '../../clusters/standing.ts'
 import { loadTopology, TopologyError } from '../../clusters/topology.ts'
 import { bringUp, takeDown } from '../../clusters/up.ts'
-import { type Mesh, meshesOf } from '../modes/index.ts'
+import { type Mesh, meshesOf, networkLimitOf } from '../modes/index.ts'
 import { ProgressView } from './progress.ts'
 import { mayMakeNamespaces } from './root.ts'
 import { usage } from './run.ts'
@@ -63,6 +63,8 @@ export async function up(args: UpArguments): Promise<number> {
     if (!(error instanceof TopologyError)) throw error
     return usage(error.message)
   }
+  const limit = networkLimitOf(mode, topology)
+  if (limit) return usage(`topology ${given}: ${limit}; fix: another topology, or mode`)
   if (there) {
     if (there.fingerprint !== fingerprintOf(topology, nodeImage))
       return usage(

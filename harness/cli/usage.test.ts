@@ -110,6 +110,11 @@ pods:
       ['mutate', '--release', '1.2'],
       /^everyhop: mode inpod has no release 1\.2; use one of: .*today, 1\.21/,
     ],
+    ...(['run', 'up'] as const).map((verb): [string, string[], RegExp] => [
+      `${verb}: a mode that the topology's network has no place for`,
+      [verb, '--mode', 'iptables', '--topology', './bridged.yaml'],
+      /^everyhop: topology \.\/bridged\.yaml: mode iptables needs a route for each pod on its node, .*istio#46163.*; fix: another topology, or mode$/,
+    ]),
     ['an unknown option', ['run', '--fast'], /unknown option '--fast'/],
     ...['0', '-1', '2.5', '1e3', 'all', ''].map((n): [string, string[], RegExp] => [
       `${n || 'nothing'} at once`,
@@ -138,6 +143,7 @@ pods:
     ['a topology that is no YAML', ['run', '--topology', './bad.yaml'], /^everyhop: \.\/bad\.yaml:\d+: not YAML: .*\n {2}fix: /],
   ])('%s', async ([, args, message]) => {
     writeFileSync(join(folder, 'wrong.yaml'), good)
+    writeFileSync(join(folder, 'bridged.yaml'), `network: bridge\n${good.replace('node: two', 'node: one')}`)
     writeFileSync(join(folder, 'bad.yaml'), 'nodes: [one\n')
     const { code, stdout, stderr, started } = await everyhop(...args)
     expect(stderr).toMatch(message)

@@ -11,7 +11,7 @@ interface Row {
   readonly outcome: Outcome
 }
 
-/** Facts: inpod-mode 1.7, column REDIRECT for `today` and TPROXY for `1.21`. */
+/** Facts: inpod-mode 1.7, column REDIRECT for `today` and TPROXY for `1.21`; geneve-mode 1.8, 1.9 and 6.2 row M6 for `1.20`. */
 const table: readonly Row[] = [
   { release: 'today', disturbance: 'enrolment', subject: 'server', outcome: 'reset' },
   { release: 'today', disturbance: 'enrolment', subject: 'client', outcome: 'reset' },
@@ -21,6 +21,10 @@ const table: readonly Row[] = [
   { release: '1.21', disturbance: 'enrolment', subject: 'client', outcome: 'reset' },
   { release: '1.21', disturbance: 'leaving', subject: 'server', outcome: 'survives' },
   { release: '1.21', disturbance: 'leaving', subject: 'client', outcome: 'reset' },
+  { release: '1.20', disturbance: 'enrolment', subject: 'server', outcome: 'reset' },
+  { release: '1.20', disturbance: 'enrolment', subject: 'client', outcome: 'reset' },
+  { release: '1.20', disturbance: 'leaving', subject: 'server', outcome: 'survives' },
+  { release: '1.20', disturbance: 'leaving', subject: 'client', outcome: 'survives' },
 ]
 
 /** What must become of the connections of a cell; undefined: its requests are on new ones. @throws RangeError for a release that no row tells of */

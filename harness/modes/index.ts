@@ -7,7 +7,7 @@ import { path as inpodPath } from './inpod/path.ts'
 import { limit as inpodLimit, releaseNames } from './inpod/releases.ts'
 import { audit as inpodAudit } from './inpod/state.ts'
 import { iptables } from './iptables/index.ts'
-import type { Mode } from './mode.ts'
+import type { Mode, Network } from './mode.ts'
 
 const modes: readonly Mode[] = [
   { name: 'inpod', releases: releaseNames, complete: true, limit: inpodLimit, path: inpodPath, faults: inpodFaults, audit: inpodAudit },
@@ -53,6 +53,10 @@ export function meshesOf(names: readonly string[], releases: readonly string[] |
     return mine.map((release) => ({ mode: mode.name, release }))
   })
 }
+
+/** Why a mode cannot be on the nodes of such a topology; undefined: it can. */
+export const networkLimitOf = (mode: string, { network = 'ptp' }: { readonly network?: Network | undefined }): string | undefined =>
+  modeOf(mode).networkLimit?.(network)
 
 export const casesOfMeshes = (meshes: readonly Mesh[]): Case[] => meshes.flatMap(({ mode, release }) => casesOf(mode, release))
 

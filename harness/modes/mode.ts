@@ -4,6 +4,9 @@ import type { Path } from './path.ts'
 import type { BoundCase } from './place.ts'
 import type { Audit } from './state.ts'
 
+/** How pods are attached to their node: each by a link of its own with a route to it, or all by one bridge. */
+export type Network = 'ptp' | 'bridge'
+
 /** A mode as the harness sees it: what must be seen. */
 export interface Mode {
   readonly name: string
@@ -13,6 +16,8 @@ export interface Mode {
   readonly complete: boolean
   /** Why a cell cannot be in its release, by a row of the facts; undefined: it can. */
   readonly limit: (c: Case) => string | undefined
+  /** Why it cannot be on nodes whose pods are attached like that; undefined: it can. */
+  readonly networkLimit?: (network: Network) => string | undefined
   readonly path: (c: BoundCase) => Path
   /** By release. */
   readonly faults: Readonly<Record<string, readonly Fault[]>>

@@ -1,6 +1,7 @@
 import type { Mode } from '../mode.ts'
-import { limit } from './limits.ts'
+import { limit, networkLimit } from './limits.ts'
 import { path } from './path.ts'
+import { audit } from './state.ts'
 
 /** iptables rules and GENEVE tunnels between each node and its ztunnel: Istio 1.18 to 1.20. */
 export const iptables: Mode = {
@@ -8,7 +9,8 @@ export const iptables: Mode = {
   releases: ['1.20'],
   complete: false,
   limit,
+  networkLimit,
   path,
   faults: {},
-  audit: () => [],
+  audit,
 }

@@ -1,4 +1,5 @@
 import type { Case } from '../../matrix/cell.ts'
+import type { Network } from '../mode.ts'
 
 /** Why a cell cannot be in this mode: a row of the facts; undefined: it can. */
 export function limit({ question, caller }: Case): string | undefined {
@@ -10,3 +11,9 @@ export function limit({ question, caller }: Case): string | undefined {
     return "in mode iptables ztunnel has no ports in a pod's namespace, and calls of a pod to itself never leave it (geneve-mode 2.5, 4.2)"
   return undefined
 }
+
+/** Of the facts' table of what was reported, rows 6 to 8. */
+export const networkLimit = (network: Network): string | undefined =>
+  network === 'bridge'
+    ? 'mode iptables needs a route for each pod on its node, and where pods hang on a bridge there is none (geneve-mode 6.1: istio#46163, istio#47436, istio#42341)'
+    : undefined
