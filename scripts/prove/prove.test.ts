@@ -79,11 +79,14 @@ describe('faults', () => {
     cases: [],
     durationMs: 1500,
   }
-  const failures = (change: object, exitCode = 0) => faultsProof({ faults: [{ ...fault, ...change }] }, { exitCode, seconds: 2 }).failures
+  const failures = (change: object, exitCode = 0, stderr = '') =>
+    faultsProof({ faults: [{ ...fault, ...change }] }, { exitCode, stderr, seconds: 2 }).failures
 
   test('one that is caught where it was expected is proven', () => {
     expect(failures({})).toEqual([])
-    expect(faultsProof({ faults: [fault] }, { exitCode: 0, seconds: 2 }).report).toContain('| f | caught | a at x | there | seen | 1.5 |')
+    expect(faultsProof({ faults: [fault] }, { exitCode: 0, stderr: '', seconds: 2 }).report).toContain(
+      '| f | caught | a at x | there | seen | 1.5 |',
+    )
   })
 
   test('one that is caught at another hop is not, nor one that gets through', () => {
@@ -96,7 +99,10 @@ describe('faults', () => {
 
   test('one that is declared to be equivalent is no failure; a command that ends badly is', () => {
     expect(failures({ outcome: 'equivalent', traffic: undefined, equivalent: 'says why' })).toEqual([])
-    expect(failures({}, 3)).toEqual(['mutate ended with 3'])
+    const unfinished = 'mutate ended with 3 before all faults were seeded: everyhop: ztunnel did not come up'
+    const stderr = 'g: caught\neveryhop: ztunnel did not come up\n    | its last log line\nthe bundles are in out/x'
+    expect(failures({}, 3, stderr)).toEqual([unfinished])
+    expect(failures({ outcome: 'missed', traffic: undefined, why: 'a: pass' }, 3, stderr)).toEqual(['f is not caught: a: pass', unfinished])
   })
 })
 

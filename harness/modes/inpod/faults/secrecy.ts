@@ -2,14 +2,17 @@ import type { Fault, PatchSeed } from '../../fault.ts'
 import { datagram, itself, overTcp } from './cases.ts'
 import { edit, patched, sharedEdit } from './seeds.ts'
 
-/** ztunnel listens, in each pod, to all that comes in over an IP protocol, and tells of each new flow. It takes nothing away: packets are as they were. */
-const eavesdropping = (protocol: number, isNew: string): PatchSeed =>
+/**
+ * ztunnel listens, in each pod, to what its connection tracking tells of new flows of an IP protocol, for which it has the rights, and tells of each. It takes nothing away: packets are as they were.
+ * Layout of the events: include/uapi/linux/netfilter/nfnetlink_conntrack.h, for IPv4.
+ */
+const eavesdropping = (protocol: number): PatchSeed =>
   patched(
     edit(
       'inpod-placement.ts',
       '    target: originalTarget,\n',
       `    target: originalTarget,
-    raw: () => inNetns(netns, () => lib.check('socket', lib.c.socket(lib.AF_INET, lib.SOCK_RAW | lib.SOCK_NONBLOCK, ${protocol}))),
+    events: () => inNetns(netns, () => lib.check('socket', lib.c.socket(16, lib.SOCK_RAW | lib.SOCK_NONBLOCK, 12))),
 `,
     ),
     edit(
@@ -21,17 +24,18 @@ const eavesdropping = (protocol: number, isNew: string): PatchSeed =>
     {
       file: 'ztunnel/eavesdrop.ts',
       find: '',
-      replace: `import { c } from '../lib/libc.ts'
+      replace: `import { c, check } from '../lib/libc.ts'
 import { watchReadable } from '../lib/poll.ts'
 
 export function eavesdrop({ placement, access }): void {
-  const fd = placement.raw()
-  const packet = Buffer.alloc(65_536)
+  const fd = placement.events()
+  const newConnections = Buffer.from([16, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0])
+  check('bind', c.bind(fd, newConnections, newConnections.length))
+  const event = Buffer.alloc(65_536)
   watchReadable(fd, () => {
-    while (c.recv(fd, packet, packet.length, 0) > 0) {
-      const transport = packet.subarray((packet[0] & 15) * 4)
-      const end = (at: number, port: number) => ({ address: [...packet.subarray(at, at + 4)].join('.'), port: transport.readUInt16BE(port) })
-      if (${isNew}) access.refused('inbound', end(12, 0), end(16, 2), 'overheard')
+    while (c.recv(fd, event, event.length, 0) > 0) {
+      const end = (address: number, port: number) => ({ address: [...event.subarray(address, address + 4)].join('.'), port: event.readUInt16BE(port) })
+      if (event[16] === 2 && event[52] === ${protocol}) access.refused('inbound', end(32, 60), end(40, 68), 'overheard')
     }
   })
 }
@@ -44,15 +48,14 @@ export const secrecyFaults: readonly Fault[] = [
   {
     id: 'datagrams-overheard',
     title: 'ztunnel listens to the datagrams that pass it by, and tells of them',
-    seed: eavesdropping(17, 'true'),
+    seed: eavesdropping(17),
     cases: [datagram],
     breaks: { case: datagram, hop: 'client-server/does-without-ztunnel' },
   },
   {
     id: 'calls-of-a-pod-to-itself-overheard',
     title: 'ztunnel listens to the connections that pass it by, and tells of them',
-    // Of TCP the SYN alone.
-    seed: eavesdropping(6, '(transport[13] & 0x12) === 2'),
+    seed: eavesdropping(6),
     cases: [itself('pod-ip')],
     breaks: { case: itself('pod-ip'), hop: 'app-app/is-served' },
   },
