@@ -32,6 +32,7 @@ function boundBy(binding: Binding, attempt: Attempt, evidence: Evidence, known: 
           (p) =>
             p.dev === binding.dev &&
             p.to === binding.to &&
+            (binding.direction === undefined || p.direction === binding.direction) &&
             p.from.startsWith(`${binding.source}:`) &&
             (p.payloadLength > 0 || p.flags === 'S'),
         )
@@ -39,6 +40,14 @@ function boundBy(binding: Binding, attempt: Attempt, evidence: Evidence, known: 
       const carrying = ends.filter((p) => p.payloadLength > 0)
       const [first] = carrying.length > 0 ? carrying : ends
       return first && carrying.every((p) => p.from === first.from) ? { port: portOf(first.from), refs: [first.ref] } : undefined
+    }
+    case 'tunnel': {
+      const inner = fillFlow(binding.inner, known)
+      // Of a connection that is reused, when it was opened.
+      const datagram = evidence
+        .in('packet', binding, { from: 0, to: attempt.window.to })
+        .findLast(({ dev, tunnel }) => dev === binding.dev && tunnel?.flags === 'S' && tunnel.from === inner.from && tunnel.to === inner.to)
+      return datagram && { port: portOf(datagram.from), refs: [datagram.ref, ...boundRefs(binding.inner, known)] }
     }
     case 'question':
       return attempt.result.answer && { port: `${attempt.result.answer.localPort}` }

@@ -1,10 +1,10 @@
 import type { PacketObservation } from '../evidence/observation.ts'
 import type { Device, Hop, Outcome } from '../modes/path.ts'
 import type { Attempt } from '../traffic/attempt.ts'
-import { boundRefs, fillFlow, type Variables } from './bind.ts'
+import { fillFlow, type Variables } from './bind.ts'
 import type { Evidence } from './evidence.ts'
 import type { Expectation } from './expectation.ts'
-import { contradicted, missing, protocolOf, proven } from './proof.ts'
+import { contradicted, missing, proven } from './proof.ts'
 import type { HopVerdict, ProofVerdict } from './verdict.ts'
 
 /** What holds for a case as a whole. Each check is a hop of its own, so that it carries proofs and references like any other. */
@@ -92,70 +92,7 @@ export function sentinelCheck(hops: readonly Hop[], attempt: Attempt, evidence: 
 
 const carries = (p: PacketObservation, token: string) =>
   p.payload.length > 0 && Buffer.from(p.payload.buffer, p.payload.byteOffset, p.payload.length).includes(token)
-const deviceKey = (d: Device) => `${d.node}/${d.netns}/${d.dev}`
-
-/** The closed world: a packet of the case's connections is seen only where, and as, the path lists it. */
-export function closedWorldCheck(expectation: Expectation, variables: Variables, attempt: Attempt, evidence: Evidence): HopVerdict {
-  const allowed = new Set<string>()
-  // A name server's end is everybody's.
-  const isShared = (end: string) =>
-    Object.entries(expectation.path.bindings).some(([name, b]) => end === `$${name}` && b.from === 'translation' && b.side === 'asked')
-  const ends = new Set<string>()
-  for (const proof of expectation.path.legs.flatMap((l) => l.hops.flatMap((h) => h.proofs))) {
-    const flows =
-      proof.kind === 'packet' ? [proof] : proof.kind === 'token' ? [proof.forward, ...(proof.backward ? [proof.backward] : [])] : []
-    for (const f of flows.map((x) => fillFlow(x, variables))) {
-      allowed.add(`${deviceKey(proof as unknown as Device)} ${f.from} ${f.to}`)
-    }
-  }
-  for (const proof of expectation.path.legs.flatMap((l) => l.hops.flatMap((h) => h.proofs))) {
-    if (!('from' in proof)) continue
-    for (const end of [proof.from, proof.to])
-      if (end.includes('$') && !isShared(end)) ends.add(fillFlow({ from: end, to: end }, variables).from)
-  }
-  const protocols = new Set<string>(
-    expectation.path.legs.flatMap((l) => l.hops.flatMap((h) => h.proofs.flatMap((p) => (p.kind === 'packet' ? protocolOf(p.which) : [])))),
-  )
-  const address = (end: string) => end.slice(0, end.lastIndexOf(':'))
-  const there = new Set([expectation.server.ip, address(expectation.destination)])
-  // Between a pod's address and itself go all its tunnels to itself.
-  const toItself = expectation.client.ip === expectation.server.ip
-  const pair = (p: PacketObservation) =>
-    !toItself &&
-    ((address(p.from) === expectation.client.ip && there.has(address(p.to))) ||
-      (address(p.to) === expectation.client.ip && there.has(address(p.from))))
-  const unlisted = evidence
-    .in('packet', undefined, attempt.window)
-    .filter(
-      (p) =>
-        protocols.has(p.protocol) && (ends.has(p.from) || ends.has(p.to) || pair(p)) && !allowed.has(`${deviceKey(p)} ${p.from} ${p.to}`),
-    )
-  const earlier = new Map(unlisted.filter((p) => !ends.has(p.from) && !ends.has(p.to)).map((p) => [p, openedBefore(p, attempt, evidence)]))
-  const strays = unlisted.filter((p) => !earlier.get(p))
-  const expected = 'packets of the case are seen only where the path lists them'
-  return check('closed-world', 'strays nowhere', [
-    strays[0]
-      ? contradicted(
-          'packet',
-          expected,
-          `[${strays[0].flags}] ${strays[0].from} → ${strays[0].to} ${strays[0].direction} at ${deviceKey(strays[0])}`,
-          strays.map((p) => p.ref),
-        )
-      : proven('packet', expected, [
-          ...boundRefs(expectation.path.legs, variables),
-          ...new Set([...earlier.values()].flatMap((o) => o?.ref ?? [])),
-        ]),
-  ])
-}
-
-/** The opening of the packet's connection before the case's time, when it was not opened again in it: the end of another case's connection. Its SYN, or, where that had another address yet, the answer to it. */
-function openedBefore(p: PacketObservation, { window }: Attempt, evidence: Evidence): PacketObservation | undefined {
-  const { node, netns, dev } = p
-  const opens = (o: PacketObservation) =>
-    o.dev === dev && (o.flags === 'S' || o.flags === 'SA') && ((o.from === p.from && o.to === p.to) || (o.from === p.to && o.to === p.from))
-  const inTime = (from: number, to: number) => evidence.in('packet', { node, netns }, { from, to }).findLast(opens)
-  return inTime(window.from, window.to) ? undefined : inTime(0, window.from)
-}
+export const deviceKey = (d: Device) => `${d.node}/${d.netns}/${d.dev}`
 
 /** Of many bytes: what the client sent is what the server got, and what the client got is what it had sent, by digest. */
 export function bytesCheck(expectation: Expectation, { token, result, window }: Attempt, evidence: Evidence): HopVerdict | undefined {
@@ -193,7 +130,8 @@ export function noSecondOpeningCheck(
   const again = openings.flatMap((proof) => {
     const want = fillFlow(proof as { from: string; to: string }, variables)
     const target = want.to
-    return evidence.in('packet', proof as unknown as Device, attempt.window).filter((p) => p.flags === 'S' && p.to === target)
+    const at = proof as unknown as Device
+    return evidence.in('packet', at, attempt.window).filter((p) => p.dev === at.dev && p.flags === 'S' && p.to === target)
   })
   const expected = 'no second SYN to the tunnel that is reused'
   return check('reused', 'opens no second tunnel', [

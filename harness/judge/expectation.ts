@@ -48,7 +48,10 @@ const boundSchema = z.object({
   decisive: z.string(),
   path: z.object({
     legs: z.array(legSchema),
-    bindings: z.record(z.string(), z.object({ from: z.enum(['client', 'packet', 'conntrack', 'question', 'translation']) }).loose()),
+    bindings: z.record(
+      z.string(),
+      z.object({ from: z.enum(['client', 'packet', 'tunnel', 'conntrack', 'question', 'translation']) }).loose(),
+    ),
     outcome: z.union([z.enum(['served', 'resolved', 'refused', 'closed', 'cut-off']), z.templateLiteral(['answered ', z.number()])]),
   }),
 })

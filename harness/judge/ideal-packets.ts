@@ -25,26 +25,14 @@ export function packetOf(
   const isLong = leg.some((p) => p.kind === 'token' && p.ends !== undefined && sameDevice(p, proof))
   const text = clear ? `POST ${token}` : 'sealed'
   const payload = carries ? Buffer.from(isLong ? text.padEnd(END, '.') : text) : Buffer.alloc(0)
-  const { from, to } = fillFlow(proof, variables)
-  const { node, netns, dev, direction, which } = proof
-  return {
-    kind: 'packet',
-    node,
-    netns,
-    dev,
-    direction,
-    t: t + Object.keys(SEQUENCE).indexOf(which),
-    protocol: protocolOf(which),
-    from,
-    to,
-    macFrom: '',
-    macTo: '',
-    flags: FLAGS[which],
-    seq: SEQUENCE[which],
-    ack: 0,
-    payloadLength: payload.length,
-    payload,
-  }
+  const { node, netns, dev, direction, which, inside } = proof
+  const at = { kind: 'packet', node, netns, dev, direction, t: t + Object.keys(SEQUENCE).indexOf(which) } as const
+  const macs = { macFrom: '', macTo: '' }
+  const frame = { protocol: protocolOf(which), ...fillFlow(proof, variables), ...macs, flags: FLAGS[which], seq: SEQUENCE[which], ack: 0 }
+  const carried = { ...frame, payloadLength: payload.length, payload }
+  if (!inside) return { ...at, ...carried }
+  const datagram = { protocol: 'udp', ...fillFlow(inside, variables), ...macs, flags: '', seq: 0, ack: 0 } as const
+  return { ...at, ...datagram, payloadLength: 50, payload: Buffer.alloc(50), tunnel: { header: 'geneve', vni: inside.vni, ...carried } }
 }
 
 /** What comes after the first packets each way, where only the ends of a connection are kept: one that is cut, and the last. */
@@ -86,7 +74,9 @@ export function orderOf(proof: OrderProof, leg: readonly Proof[], variables: Var
   const { node, netns, dev, order } = proof
   const packet = (which: 'data' | 'reply', flags: string, after: number, at: number, payload = '') => {
     const f = which === 'data' ? proof.forward : proof.backward
-    const way = dev === 'lo' || which === 'data' ? 'in' : 'out'
+    // As the first of its direction goes by there; on lo each comes in too.
+    const first = leg.find((p): p is PacketProof => p.kind === 'packet' && p.which === which && sameDevice(p, proof))
+    const way = dev === 'lo' ? 'in' : first!.direction
     const like = packetOf({ kind: 'packet', node, netns, dev, direction: way, which, ...f }, leg, variables, token, main)
     return { ...like, t: main + at, flags, seq: like.seq + after, payload: Buffer.from(payload), payloadLength: payload.length }
   }

@@ -11,7 +11,17 @@ import { protocolOf } from './proof.ts'
  * What the judge's own tests start from, before they take away or alter.
  */
 export function idealRun(expectation: Expectation): { attempts: Attempt[]; observations: Observation[] } {
-  const ports = { client: 40_001, hbone: 40_002, served: 40_003, turned: 40_004, probe: 40_005, question: 40_006, forward: 40_007 }
+  const ports = {
+    client: 40_001,
+    hbone: 40_002,
+    served: 40_003,
+    turned: 40_004,
+    probe: 40_005,
+    question: 40_006,
+    forward: 40_007,
+    tunnelout: 40_009,
+    tunnelin: 40_010,
+  }
   const variables: Record<string, Variables[string]> = Object.fromEntries(
     Object.entries(ports).map(([name, port]) => [
       name,
@@ -30,7 +40,14 @@ export function idealRun(expectation: Expectation): { attempts: Attempt[]; obser
   ]
   const main = attempts.find((a) => a.role === 'main')!
   const observations: Observation[] = []
-  const add = (o: Record<string, unknown>) => observations.push({ ...o, ref: `ideal#${observations.length}` } as unknown as Observation)
+  const state = new Set<string>()
+  const add = (o: Record<string, unknown>) => {
+    // A namespace has each rule and route once, however many proofs ask for it.
+    const line = 'snapshot' in o ? JSON.stringify(o) : undefined
+    if (line !== undefined && state.has(line)) return
+    if (line !== undefined) state.add(line)
+    observations.push({ ...o, ref: `ideal#${observations.length}` } as unknown as Observation)
+  }
   const seen = new Set<string>()
 
   for (const binding of Object.values(expectation.path.bindings)) {
@@ -216,9 +233,12 @@ function tracesOf(walk: readonly TraceProof[], variables: Variables, t: number):
     const ends = TERMINAL.test(meets.rule)
     return [{ ...line, chain, type: 'rule', rule: meets.rule, verdict: ends ? 'accept' : 'continue', mark } as const]
   })
-  const jumps = hits.slice(0, 1).map(({ chain }) => {
-    return { ...line, chain: base, type: 'rule', rule: `-A ${base} -j ${chain}`, verdict: `jump ${chain}`, mark } as const
-  })
+  const jumps = hits
+    .slice(0, 1)
+    .filter((hit) => hit.chain !== base)
+    .map(({ chain }) => {
+      return { ...line, chain: base, type: 'rule', rule: `-A ${base} -j ${chain}`, verdict: `jump ${chain}`, mark } as const
+    })
   const policy = { ...line, chain: base, type: 'policy', verdict: 'accept', mark: walk.at(-1)!.mark } as const
   return [...jumps, ...hits, ...(hits.at(-1)?.verdict === 'accept' ? [] : [policy])]
 }

@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import type { Observation } from '../evidence/observation.ts'
 import { casesOf } from '../matrix/cases.ts'
-import { modeOf } from '../modes/index.ts'
+import { modeNames, modeOf } from '../modes/index.ts'
 import { Evidence } from './evidence.ts'
 import { idealRun } from './ideal.ts'
 import { judgeCase } from './judge.ts'
 import { promised } from './testing.ts'
 import type { CaseVerdict, HopVerdict } from './verdict.ts'
 
-const promises = modeOf('inpod').releases.map((release) => ({ release, ...promised('inpod', release) }))
+const promises = modeNames.flatMap((mode) => modeOf(mode).releases.map((release) => ({ mode, release, ...promised(mode, release) })))
 const expectations = promises.flatMap((p) => p.expectations)
 const hopsOf = (v: CaseVerdict): HopVerdict[] => [...v.legs.flatMap((l) => l.hops), ...v.checks]
 
@@ -25,9 +25,9 @@ test('a case whose path has no hop is never proven, whatever became of its reque
 
 test('every cell of the matrix finds a pair in the two-node topology', () => {
   expect(promises.flatMap((p) => p.unbound)).toEqual([])
-  const { limit } = modeOf('inpod')
   for (const p of promises) {
-    const possible = casesOf('inpod', p.release).filter((c) => limit(c) === undefined)
+    const { limit } = modeOf(p.mode)
+    const possible = casesOf(p.mode, p.release).filter((c) => limit(c) === undefined)
     expect(p.expectations).toHaveLength(possible.length)
     expect(possible.length).toBeGreaterThan(50)
   }

@@ -1,6 +1,7 @@
 import type { Attempt } from '../traffic/attempt.ts'
 import { bind } from './bind.ts'
-import { bytesCheck, closedWorldCheck, hopVerdict, noSecondOpeningCheck, outcomeCheck, sentinelCheck } from './checks.ts'
+import { bytesCheck, hopVerdict, noSecondOpeningCheck, outcomeCheck, sentinelCheck } from './checks.ts'
+import { closedWorldCheck } from './closed-world.ts'
 import { controlChecks } from './controls.ts'
 import type { Evidence } from './evidence.ts'
 import type { Expectation } from './expectation.ts'

@@ -1,20 +1,9 @@
-import type { PacketObservation } from '../evidence/observation.ts'
-import type {
-  ConntrackProof,
-  LogProof,
-  PacketProof,
-  Proof,
-  RouteProof,
-  ServedProof,
-  SilenceProof,
-  SocketProof,
-  TokenProof,
-  Which,
-} from '../modes/path.ts'
+import type { ConntrackProof, LogProof, Proof, RouteProof, ServedProof, SilenceProof, SocketProof, TokenProof } from '../modes/path.ts'
 import { boundRefs, fill, fillFlow } from './bind.ts'
-import { contradicted, hex, isWhich, missing, protocolOf, proven, type Scene, sharesAnEnd } from './proof.ts'
+import { contradicted, hex, missing, proven, type Scene, sharesAnEnd } from './proof.ts'
 import { proveBytes, proveTokenAtEnds } from './prove-bytes.ts'
 import { proveOrder } from './prove-order.ts'
+import { provePacket } from './prove-packet.ts'
 import { proveTrace } from './prove-trace.ts'
 import { streamAt } from './stream.ts'
 import type { ProofVerdict } from './verdict.ts'
@@ -52,30 +41,6 @@ function proveAlone(proof: Proof, scene: Scene): ProofVerdict {
       return proveBytes(proof, scene)
   }
 }
-
-const windowOf = (which: Which, scene: Scene) => (which === 'syn' || which === 'syn-ack' ? scene.opening : scene.window)
-
-function provePacket(proof: PacketProof, scene: Scene): ProofVerdict {
-  const want = fillFlow(proof, scene.variables)
-  const expected = `${proof.which} ${want.from} → ${want.to} ${proof.direction} at ${proof.netns}/${proof.dev}`
-  const here = scene.evidence
-    .in('packet', proof, windowOf(proof.which, scene))
-    .filter((p) => p.dev === proof.dev && p.direction === proof.direction && p.protocol === protocolOf(proof.which))
-  const kind = here.filter((p) => isWhich(proof.which, p))
-  const flow = here.filter((p) => p.from === want.from && p.to === want.to)
-  const exact = flow.find((p) => isWhich(proof.which, p))
-  // One of its packets under other addresses: what comes after it under the right ones does not make it good.
-  const astray = exact?.protocol === 'tcp' && kind.find((p) => !flow.includes(p) && sharesAnEnd(p, want) && flow.some((f) => adjoins(f, p)))
-  if (exact && !astray) return proven(proof.kind, expected, [exact.ref])
-  const near = (astray || kind.find((p) => sharesAnEnd(p, want))) ?? here.find((p) => p.flags.includes('R') && sharesAnEnd(p, want))
-  return near ? contradicted(proof.kind, expected, packetText(near), [near.ref]) : missing(proof.kind, expected)
-}
-
-/** Whether one follows the other in one sequence of bytes, or is the other once more. */
-const adjoins = (a: PacketObservation, b: PacketObservation) => a.seq === b.seq || nextSeq(a) === b.seq || nextSeq(b) === a.seq
-const nextSeq = (p: PacketObservation) => (p.seq + p.payloadLength + (/[SF]/.test(p.flags) ? 1 : 0)) >>> 0
-
-const packetText = (p: PacketObservation) => `[${p.flags}] ${p.from} → ${p.to}, ${p.payloadLength} bytes`
 
 function proveConntrack(proof: ConntrackProof, scene: Scene): ProofVerdict {
   const orig = fillFlow(proof.orig, scene.variables)

@@ -1,5 +1,5 @@
 import { tokenIn } from './exchange.ts'
-import { back, type Device, type Flow, type Hop, hop, type Netns, packet, type Row, requestToken, token } from './path.ts'
+import { back, type Device, type Flow, type Hop, hop, type Netns, type Proof, packet, type Row, requestToken, token } from './path.ts'
 import type { BoundCase, Place } from './place.ts'
 
 /**
@@ -15,16 +15,6 @@ export function across(
   asked: Flow = carried,
   answered = true,
 ): Omit<Hop, 'id'>[] {
-  const seen = (at: Device, there: 'in' | 'out', f: Flow) => {
-    const home = there === 'in' ? 'out' : 'in'
-    if (c.case.protocol === 'udp') return [packet(at, there, 'datagram', f), packet(at, home, 'answer', back(f)), token(at, row, f)]
-    return [
-      packet(at, there, 'syn', f),
-      packet(at, home, 'syn-ack', back(f)),
-      packet(at, there, 'data', f),
-      ...(answered ? [packet(at, home, 'reply', back(f)), tokenIn(c, at, row, f)] : [requestToken(at, row, f)]),
-    ]
-  }
   const on = (place: Place, dev: string): Device => ({ node: place.node, netns: 'node', dev })
   const steps: [title: string, at: Device, there: 'in' | 'out', f: Flow][] = [
     ['leaves the pod', eth0(client), 'out', asked],
@@ -38,7 +28,19 @@ export function across(
     ["leaves for the server's pod", on(server, server.veth), 'out', carried],
     ["enters the server's pod", eth0(server), 'in', carried],
   ]
-  return steps.map(([title, at, there, f]) => hop(title, at, ...seen(at, there, f)))
+  return steps.map(([title, at, there, f]) => hop(title, at, ...passing(c, at, there, f, row, answered)))
+}
+
+/** What is seen of one connection, or of a datagram and its answer, at a device that it goes by whole, there and back. */
+export function passing(c: BoundCase, at: Device, there: 'in' | 'out', f: Flow, row: Row, answered = true): readonly Proof[] {
+  const home = there === 'in' ? 'out' : 'in'
+  if (c.case.protocol === 'udp') return [packet(at, there, 'datagram', f), packet(at, home, 'answer', back(f)), token(at, row, f)]
+  return [
+    packet(at, there, 'syn', f),
+    packet(at, home, 'syn-ack', back(f)),
+    packet(at, there, 'data', f),
+    ...(answered ? [packet(at, home, 'reply', back(f)), tokenIn(c, at, row, f)] : [requestToken(at, row, f)]),
+  ]
 }
 
 export const netns = (place: Place): Netns => ({ node: place.node, netns: place.netns })

@@ -19,6 +19,7 @@ import type {
   Spoken,
   TokenProof,
   TraceProof,
+  Tunnel,
   Which,
 } from './vocabulary.ts'
 
@@ -53,6 +54,20 @@ export const packet = ({ node, netns, dev }: Device, direction: 'in' | 'out', wh
   which,
   from,
   to,
+})
+
+/** What opens a connection, and goes another way than all that follows: here as it is, or inside a tunnel. */
+export const opening = ({ node, netns, dev }: Device, direction: 'in' | 'out', { from, to }: Flow, inside?: Tunnel): PacketProof => ({
+  kind: 'packet',
+  node,
+  netns,
+  dev,
+  direction,
+  which: 'syn',
+  from,
+  to,
+  alone: true,
+  ...(inside && { inside }),
 })
 
 /** @param where `TABLE BASE [CHAIN]`, such as `nat OUTPUT ISTIO_OUTPUT` */

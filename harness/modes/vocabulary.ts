@@ -38,11 +38,19 @@ export type Proof =
   | SilenceProof
   | BytesProof
 
-/** The packet was here, going this way. */
+/** The packet was here, going this way: as it is, or inside a tunnel's datagram. */
 export interface PacketProof extends Device, Flow {
   readonly kind: 'packet'
   readonly which: Which
   readonly direction: 'in' | 'out'
+  readonly inside?: Tunnel
+  /** Nothing else of its flow may be seen here so: what follows takes another way. */
+  readonly alone?: boolean
+}
+
+/** A GENEVE datagram by its own ends, and the network that its header names. */
+export interface Tunnel extends Flow {
+  readonly vni: number
 }
 
 /** In its walk from base chain `base`, the packet met this rule (text as `iptables-save` prints it), or ran to the policy, and had this mark afterwards. */
@@ -168,7 +176,9 @@ export type Binding =
   | { readonly from: 'question' }
   /** The whole end, address and port, that address translation left one side of the connection: the asker's, or the asked's. */
   | ({ readonly from: 'translation'; readonly orig: Flow; readonly side: 'asker' | 'asked' } & Netns)
-  | ({ readonly from: 'packet'; readonly source: string; readonly to: string } & Device)
+  | ({ readonly from: 'packet'; readonly source: string; readonly to: string; readonly direction?: 'in' | 'out' } & Device)
+  /** The source port of the datagram that carried the packet that opened a connection: a hash. */
+  | ({ readonly from: 'tunnel'; readonly inner: Flow } & Device)
   /** The port that address translation left the connection's initiator: where its answers are sent. */
   | ({ readonly from: 'conntrack'; readonly orig: Flow } & Netns)
 

@@ -42,7 +42,8 @@ export function sharedPlacement(pod?: string): Placement {
       // Wrapped and connected in one turn: a turn between them lets libuv see an unconnected socket and give it up.
       return new Socket({ fd, allowHalfOpen: true }).connect({ host: to.address, port: to.port })
     },
-    target: originalTarget,
+    // TPROXY leaves the client's destination in place: that it is the socket's own address tells nothing.
+    target: (socket) => ({ target: originalTarget(socket).target, direct: false }),
     addresses: () => (pod === undefined ? ownAddresses() : [pod]),
     close() {},
   }

@@ -185,6 +185,15 @@ describe('mode iptables, on real connections', () => {
     await a.zt.line(/error="attempted recursive call to ourselves"/, from)
   })
 
+  test('a call to another pod’s port that is one of ztunnel’s goes to that pod’s ztunnel, which does not call itself', async () => {
+    const from = b.zt.lines.length
+    expect(await exchange(dial(a.pods.sleep!, '10.244.2.11', 15001), 'there').catch(() => '')).toBe('')
+    expect(await lastField(b.zt, /error="attempted recursive call to ourselves"/, from)).toMatchObject({
+      'dst.addr': '10.244.2.11:15008',
+      direction: 'inbound',
+    })
+  })
+
   test('the destination’s policy holds without a tunnel too, and cuts what it had let through', async () => {
     const live = dial(a.pods.sleep!, '10.244.1.11', 8080)
     live.on('error', () => {})
