@@ -1,7 +1,7 @@
 import type { Fault } from '../../fault.ts'
 import { sealed } from './cases.ts'
 import { controlPlaneFaults } from './control-plane.ts'
-import { disruptionFaults, establishedFaults, lingeringFaults } from './disruption.ts'
+import { disruptionFaults, establishedFaults, establishedTproxyFaults } from './disruption.ts'
 import { identityFaults } from './identity.ts'
 import { nodeFaults } from './node.ts'
 import { laterProtocolFaults, protocolFaults, redirectUdp } from './protocols.ts'
@@ -47,6 +47,6 @@ export const faults: Readonly<Record<string, readonly Fault[]>> = {
       askedElsewhere: 'case/sentinel',
     }),
     ...establishedFaults,
-    ...lingeringFaults,
+    ...establishedTproxyFaults,
   ],
 }
