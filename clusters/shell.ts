@@ -1,5 +1,6 @@
 import { ApiClient, accessOf } from './api-client.ts'
 import type { ClusterHandle } from './cluster.ts'
+import { containersOf } from './kind/configuration.ts'
 import { enterKindNode, enterKindPod } from './kind/enter.ts'
 import type { Pod } from './kubernetes.ts'
 import { enterNode, enterPod } from './lab/enter.ts'
@@ -26,7 +27,7 @@ export class PlaceError extends Error {
 export async function findPlace(handle: ClusterHandle, where: string): Promise<ShellPlace> {
   const nodes = waysInto(handle)
   const node = nodes.find((n) => n.name === where)
-  if (node) return { name: node.name, what: `node ${node.name} (${node.address})`, enter: node.enter }
+  if (node) return { name: node.name, what: `node ${node.name}${node.address && ` (${node.address})`}`, enter: node.enter }
   const pods = await podsOf(handle)
   const names = (p: Pod) => [p.metadata.name, `${p.metadata.namespace}/${p.metadata.name}`]
   const exact = pods.filter((p) => names(p).includes(where))
@@ -36,9 +37,7 @@ export async function findPlace(handle: ClusterHandle, where: string): Promise<S
   if (found.length > 1) throw new PlaceError(`several pods are called ${where}; name one:${list(found)}`)
   const [pod] = found
   if (!pod)
-    throw new PlaceError(
-      `there is no node or pod ${where}; there are nodes ${handle.nodes.map((n) => n.name).join(', ')} and pods:${list(pods)}`,
-    )
+    throw new PlaceError(`there is no node or pod ${where}; there are nodes ${nodes.map((n) => n.name).join(', ')} and pods:${list(pods)}`)
   const on = nodes.find((n) => n.name === pod.spec.nodeName)
   const enter = on && pod.metadata.uid && (await on.enterPod(pod.metadata.uid))
   if (!enter) throw new PlaceError(`pod ${where} has no process to join; fix: wait until it runs`)
@@ -51,7 +50,9 @@ function waysInto(handle: ClusterHandle) {
   if (handle.provider === 'lab')
     return handle.nodes.map((node) => ({ ...node, enter: enterNode(node), enterPod: async (uid: string) => enterPod(uid, node) }))
   const { docker } = handle
-  return handle.nodes.map((node) => ({
+  // The mesh is on the control plane's node too.
+  const own = { ...containersOf(handle.id, [])[0]!, address: '' }
+  return [own, ...handle.nodes].map((node) => ({
     ...node,
     enter: enterKindNode(node, docker),
     enterPod: (uid: string) => enterKindPod(uid, node, docker),

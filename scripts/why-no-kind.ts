@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
-import { daemonPid, stopDaemon } from '../clusters/kind/docker/daemon.ts'
+import { daemonPid, stopIdleDaemon } from '../clusters/kind/docker/daemon.ts'
 import { findDocker, runsPrivileged } from '../clusters/kind/docker/find-docker.ts'
 import { goProgram } from '../clusters/kind/go.ts'
 import { enoughRoom } from '../clusters/kind/room.ts'
@@ -29,6 +29,6 @@ export async function whyNoKind(tell: (line: string) => void): Promise<string | 
   } catch (error) {
     return (error as Error).message
   } finally {
-    if (!ran) await stopDaemon()
+    if (!ran) await stopIdleDaemon()
   }
 }

@@ -153,6 +153,11 @@ export async function stopDaemon(directory = daemonDirectory()): Promise<boolean
   return pid !== undefined
 }
 
+/** The same, unless it has containers: somebody else's, to whoever ended theirs. */
+export async function stopIdleDaemon(directory = daemonDirectory()): Promise<void> {
+  if ((await containersInDaemon(directory)).length === 0) await stopDaemon(directory)
+}
+
 /** Removes what containers have left in the files of a daemon that does not run. @returns false, with nothing done, when it does run */
 export async function removeContainerFiles(directory = daemonDirectory()): Promise<boolean> {
   if (!existsSync(directory)) return true
