@@ -100,4 +100,6 @@ test('an unfinished run is an error that tells how to judge what is there', () =
   const unfinished = unfinishedJunitXml('2026-01-02T03:04:05.678Z', '/tmp/run')
   expect(selected(unfinished, 'string(//error)')).toContain('bin/everyhop judge /tmp/run --out /tmp/run')
   expect(selected(unfinished, 'string(/testsuites/@errors)')).toBe('1')
+  const spaced = unfinishedJunitXml('2026-01-02T03:04:05.678Z', '/tmp/my run')
+  expect(selected(spaced, 'string(//error)')).toContain("bin/everyhop judge '/tmp/my run' --out '/tmp/my run'")
 })

@@ -1,5 +1,6 @@
 import { captureOf, modeAndRelease, troubleLines } from './case-words.ts'
 import type { CaseResult, Results } from './results.ts'
+import { quoted } from './shell-words.ts'
 import { element } from './xml.ts'
 
 /**
@@ -20,7 +21,7 @@ export function junitXml(results: Results, problems: readonly string[] = []): st
 
 /** What stands in the file until the run is over, so that one that is killed does not look as if it had passed. */
 export function unfinishedJunitXml(startedAt: string, folder: string): string {
-  const text = `The run has not come to its end: it goes on, or it was killed. What it left can be judged: bin/everyhop judge ${folder} --out ${folder}`
+  const text = `The run has not come to its end: it goes on, or it was killed. What it left can be judged: bin/everyhop judge ${quoted(folder)} --out ${quoted(folder)}`
   const result = wrong('error', 'error', 'the run has not come to its end', text)
   return document('', startedAt, [synthetic('the run itself', startedAt, [{ name: 'the run comes to its end', result }])])
 }

@@ -6,8 +6,19 @@ import './take-its-path.ts'
 
 const { run, cluster, topology, topologyGiven, environment, disruptions } = inject('everyhop')
 
-describe.for(disruptions)('redirection mode $mode, release $release', ({ mode, release, cases, directory }) => {
-  const batch = new DisruptionBatch({ run, cluster, topology, topologyGiven, environment, mode, release, disruptions: cases, directory })
+describe.for(disruptions)('redirection mode $mode, release $release', ({ mode, release, cases, notRun, directory }) => {
+  const batch = new DisruptionBatch({
+    run,
+    cluster,
+    topology,
+    topologyGiven,
+    environment,
+    mode,
+    release,
+    disruptions: cases,
+    notRun,
+    directory,
+  })
   const lastOfPods = cases.findLast((c) => c.subject !== 'mesh')
   const verdicts = new Map<string, SuiteVerdict>()
 

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Results, resultsSchema } from '../../reports/results.ts'
+import { quoted } from '../../reports/shell-words.ts'
 import { diffSides, type Side } from '../diff/paths.ts'
 import { diffRuns, exitCodeOfDifference } from '../diff/runs.ts'
 import { runDifferenceText, sideDifferenceText } from '../diff/text.ts'
@@ -35,7 +36,9 @@ export function diff(runs: readonly string[], { json, release }: DiffArguments):
     const difference = diffRuns(before, after)
     print(json ? difference : runDifferenceText(difference))
     if (difference.sides && !json)
-      print(`\nwhere their paths part: bin/everyhop diff ${folders.join(' ')} --release ${before.release} --release ${after.release}`)
+      print(
+        `\nwhere their paths part: bin/everyhop diff ${folders.map(quoted).join(' ')} --release ${before.release} --release ${after.release}`,
+      )
     return exitCodeOfDifference(difference)
   } catch (error) {
     if (error instanceof NoRunError || error instanceof NoSideError) return usage(error.message)
@@ -52,8 +55,15 @@ function resultsIn(directory: string): Results {
   const file = join(directory, 'results.json')
   if (existsSync(join(directory, 'bundle')) || existsSync(join(directory, 'bundle.json')) || !existsSync(file))
     return judgeRun(directory).results
-  const { success, data, error } = resultsSchema.safeParse(JSON.parse(readFileSync(file, 'utf8')))
-  if (!success) throw new EvidenceError(file, '', error.issues[0]?.message ?? 'no results', 'Give the folder of a run of this version')
+  const fix = 'Give the folder of a run of this version'
+  let value: unknown
+  try {
+    value = JSON.parse(readFileSync(file, 'utf8'))
+  } catch (error) {
+    throw new EvidenceError(file, '', `it is not JSON, or cannot be read: ${(error as Error).message}`, fix)
+  }
+  const { success, data, error } = resultsSchema.safeParse(value)
+  if (!success) throw new EvidenceError(file, '', error.issues[0]?.message ?? 'no results', fix)
   return data
 }
 

@@ -7,6 +7,7 @@ import { type MeshValues, ValuesError } from '../../clusters/manifests/values/re
 import { findStanding, type Standing, StandingError } from '../../clusters/standing.ts'
 import { loadTopology, type Topology, TopologyError } from '../../clusters/topology.ts'
 import { bringUp } from '../../clusters/up.ts'
+import { quoted } from '../../reports/shell-words.ts'
 import type { Disruption } from '../disruption/cells.ts'
 import type { Case } from '../matrix/cell.ts'
 import { select } from '../matrix/select.ts'
@@ -185,10 +186,10 @@ export async function runVerb(args: RunArguments): Promise<number> {
   const broken = results?.cases.find((c) => c.verdict === 'fail')
   if (standing) process.stderr.write(`${standingText(standing, 'stays up')}\n`)
   else if (broken) process.stderr.write(`to look into it while it stands: ${broken.reproduce} --keep\n`)
-  if (broken) process.stderr.write(`what happened, hop by hop: bin/everyhop explain '${broken.id}' ${out}\n`)
+  if (broken) process.stderr.write(`what happened, hop by hop: bin/everyhop explain '${broken.id}' ${quoted(out)}\n`)
   process.stderr.write(
     results
-      ? `everything is in ${out} (judge it again: bin/everyhop judge ${out})\n`
+      ? `everything is in ${out} (judge it again: bin/everyhop judge ${quoted(out)})\n`
       : `nothing was collected; the problem is told in ${join(out, 'summary.md')} too\n`,
   )
   if (existsSync(join(out, 'index.html'))) process.stderr.write(`look at it: ${pathToFileURL(join(out, 'index.html'))}\n`)

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
@@ -167,6 +167,14 @@ test.for([['judge'], ['explain', 'x'], ['diff', '.']])(
     }
   },
 )
+
+test('results that are cut off are told as that, not as a crash', async () => {
+  mkdirSync(join(folder, 'cut'), { recursive: true })
+  writeFileSync(join(folder, 'cut', 'results.json'), '{"schema": 1, "ca')
+  const { code, stderr } = await everyhop('diff', 'cut', 'cut')
+  expect(code).toBe(3)
+  expect(stderr).toMatch(/^everyhop: cut\/results\.json: it is not JSON, or cannot be read: .*\. Give the folder of a run of this version$/)
+})
 
 test('a folder that reports cannot be written to is refused before anything is judged', async () => {
   writeFileSync(join(folder, 'file'), '')

@@ -1,10 +1,11 @@
-import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { TopologyRecord } from '../evidence/topology-record.ts'
 import type { Expectation, Unsupported } from '../judge/expectation.ts'
 import type { Attempt } from '../traffic/attempt.ts'
 import type { NotRun } from './context.ts'
 import type { Environment } from './environment.ts'
+import { writeAtomically } from './write-atomically.ts'
 
 export interface Manifest {
   readonly schema: 1
@@ -48,7 +49,8 @@ export class BundleWriter {
   #json(file: string, value: unknown): void {
     const path = join(this.directory, file)
     mkdirSync(dirname(path), { recursive: true })
-    writeFileSync(path, `${JSON.stringify(value, null, 1)}\n`)
+    // Whole or as it was: without its bundle.json nothing of a bundle can be judged.
+    writeAtomically(path, `${JSON.stringify(value, null, 1)}\n`)
   }
 }
 

@@ -22,7 +22,7 @@ export interface RunContext {
     readonly mode: string
     readonly release: string
     readonly cases: readonly Case[]
-    /** What its bundle tells of cells that are not run: those of the whole run, in its first bundle. */
+    /** What its bundle tells of cells that are not run: those of the whole run, in its first bundle; those of later bundles, too, as long as they are not there. */
     readonly notRun: readonly NotRun[]
     /** The bundle's directory. */
     readonly directory: string
@@ -32,6 +32,8 @@ export interface RunContext {
     readonly mode: string
     readonly release: string
     readonly cases: readonly Disruption[]
+    /** As of the others, when this is the run's first bundle. */
+    readonly notRun: readonly NotRun[]
     readonly directory: string
   }[]
 }

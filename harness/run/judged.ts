@@ -24,6 +24,8 @@ export function judgeRun(
     .map((bundle) => known.get(bundle) ?? judgeBundle(bundle))
     .toSorted((a, b) => (String(a.manifest.startedAt) < String(b.manifest.startedAt) ? -1 : 1))
   const [{ manifest }] = judgements as [Judgement]
+  // The first bundle tells of cells whose turn had not come when it was begun.
+  const made = new Set(judgements.flatMap((j) => j.verdicts.map((v) => v.id)))
   const results = resultsOf(
     {
       run: manifest.run,
@@ -33,7 +35,7 @@ export function judgeRun(
       ...(typeof manifest.topology === 'string' ? { topology: manifest.topology } : {}),
       ...(stages ? { stages } : {}),
       notes: judgements.flatMap((j) => j.notes),
-      notRun: judgements.flatMap((j) => j.manifest.notRun ?? []),
+      notRun: judgements.flatMap((j) => j.manifest.notRun ?? []).filter(({ id }) => !made.has(id)),
       ...(manifest.environment ? { environment: manifest.environment } : {}),
     },
     judgements.flatMap((j) => cellsOf(j, relative(directory, j.bundle.directory.path))),
@@ -75,6 +77,9 @@ function bundlesIn(directory: string): string[] {
   // Where nothing can be seen, nobody can tell that it is not there.
   if (foldersIn(directory).includes('bundle')) {
     const found = foldersIn(join(directory, 'bundle')).map((name) => join(directory, 'bundle', name))
+    // One that was only begun when the run was killed holds nothing, and takes nothing from the others.
+    const begun = found.filter((bundle) => existsSync(join(bundle, 'bundle.json')) || foldersIn(bundle).includes('evidence'))
+    if (begun.length > 0) return begun
     if (found.length > 0) return found
   }
   throw new EvidenceError(directory, '', 'there is no bundle in it', 'Give the folder of a run, or of a bundle')

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { makeOutFolder } from './out-folder.ts'
+import { makeFolder, makeOutFolder } from './out-folder.ts'
 
 let base: string
 beforeEach(() => {
@@ -20,6 +20,10 @@ test('a folder is made with its parents; an empty one that is there is taken', (
 test('a folder that holds something is refused with the fix', () => {
   writeFileSync(join(base, 'results.json'), '{}')
   expect(() => makeOutFolder(base)).toThrow(/is not empty; fix: choose another folder/)
+})
+
+test('no name is not the folder one stands in', () => {
+  expect(() => makeFolder('')).toThrow('--out has no folder; fix: name one')
 })
 
 test('where no folder can be made, the reason comes at once', () => {

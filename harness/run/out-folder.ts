@@ -20,6 +20,8 @@ export function makeOutFolder(path: string): string {
  * @returns its absolute path
  */
 export function makeFolder(path: string): string {
+  // What a variable that is not set leaves would be the folder one stands in.
+  if (path === '') throw new OutFolderError('--out has no folder; fix: name one, or leave --out away')
   const folder = resolve(path)
   const missing: string[] = []
   for (let at = folder; !existsSync(at); at = dirname(at)) missing.unshift(at)

@@ -25,6 +25,14 @@ test('on GitHub the summary is appended to what the step has, and annotations ar
   expect(told).toHaveLength(1)
 })
 
+test("a step's summary that cannot be written, as in a container that has only the variable, is told and takes nothing else away", () => {
+  const told: string[] = []
+  const file = join(folder, 'not-mounted', 'step-summary')
+  tellGitHub(results, [], { GITHUB_STEP_SUMMARY: file, GITHUB_ACTIONS: 'true' }, (text) => told.push(text))
+  expect(told[0]).toMatch(/^everyhop: the step's summary could not be written: ENOENT.*summary\.md in the run's folder has it\n$/)
+  expect(told[1]).toMatch(/^::error /)
+})
+
 test('a run that left nothing to judge has its problem in the annotations', () => {
   const told: string[] = []
   tellGitHub(undefined, ['no disk'], { GITHUB_ACTIONS: 'true', GITHUB_STEP_SUMMARY: join(folder, 'none') }, (text) => told.push(text))

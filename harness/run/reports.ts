@@ -49,6 +49,11 @@ export function tellGitHub(
   env: NodeJS.ProcessEnv = process.env,
   print: (text: string) => void = (text) => process.stderr.write(text),
 ): void {
-  if (env.GITHUB_STEP_SUMMARY && results) appendFileSync(env.GITHUB_STEP_SUMMARY, summaryMarkdown(results, problems))
+  try {
+    if (env.GITHUB_STEP_SUMMARY && results) appendFileSync(env.GITHUB_STEP_SUMMARY, summaryMarkdown(results, problems))
+  } catch (error) {
+    // Verdicts are still to be printed; a variable that was taken into a container names no file there.
+    print(`everyhop: the step's summary could not be written: ${(error as Error).message}; summary.md in the run's folder has it\n`)
+  }
   if (env.GITHUB_ACTIONS === 'true') for (const line of annotations(results, problems)) print(`${line}\n`)
 }

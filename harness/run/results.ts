@@ -1,4 +1,5 @@
 import { type CaseResult, type Results, resultsSchema, type Stage, verdicts } from '../../reports/results.ts'
+import { alwaysQuoted } from '../../reports/shell-words.ts'
 import type { CaseVerdict } from '../judge/verdict.ts'
 
 export interface RunFacts {
@@ -42,6 +43,6 @@ function reproduce(
   { provider, topology, environment }: Pick<RunFacts, 'provider' | 'topology' | 'environment'>,
 ): string {
   const { values } = environment ?? {}
-  const given = `${topology === undefined ? '' : ` --topology '${topology}'`}${typeof values === 'object' ? ` --values '${values.file}'` : ''}`
+  const given = `${topology === undefined ? '' : ` --topology ${alwaysQuoted(topology)}`}${typeof values === 'object' ? ` --values ${alwaysQuoted(`${values.file}`)}` : ''}`
   return `npm start -- --provider ${provider} --mode ${mode} --release ${release}${given} --case '${id}'`
 }

@@ -86,6 +86,15 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   // Told where it is needed; until then it is no crash.
   app.catch(() => {})
   const host = environment(o.topology, o.valuesGiven)
+  const chosen = [...o.cases, ...o.disruptions]
+  // What the first bundle is left with when the run is killed before there are others: cells without a word would look as if nobody had asked for them.
+  const notRun = (first: readonly (Case | Disruption)[]) =>
+    first[0] === chosen[0]
+      ? [
+          ...(o.notRun ?? []),
+          ...chosen.filter((c) => !first.includes(c)).map(({ id, mode, release }) => ({ id, mode, release, reason: notBegun })),
+        ]
+      : []
   const suites = async (handle: ClusterHandle, { mode, release }: Mesh, cases: readonly Case[], disruptions: readonly Disruption[]) => {
     const bundle = (kind: string) => join(directory, 'bundle', `${mode}-${release}${kind}`)
     const context: RunContext = {
@@ -100,11 +109,11 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
           mode,
           release,
           cases,
-          notRun: cases.includes(o.cases[0]!) ? (o.notRun ?? []) : [],
+          notRun: notRun(cases),
           directory: bundle(''),
         },
       ],
-      disruptions: [{ mode, release, cases: disruptions, directory: bundle('-disruption') }],
+      disruptions: [{ mode, release, cases: disruptions, notRun: notRun(disruptions), directory: bundle('-disruption') }],
     }
     signal.throwIfAborted()
     const reporter = new RunReporter({
@@ -169,12 +178,14 @@ export async function run(o: RunOptions, view: RunView, signal: AbortSignal): Pr
   await down
   if (cluster) stage('cluster taken down')
   if (problems.length > 0) {
-    const [first] = [...o.cases, ...o.disruptions]
-    writeProblems(found?.results ?? noResults(name, o.provider, first?.release ?? 'today'), problems, directory)
+    writeProblems(found?.results ?? noResults(name, o.provider, chosen[0]?.release ?? 'today'), problems, directory)
   }
   const exitCode = problems.length > 0 || !found ? 3 : exitCodeOf(found.results)
   return { results: found?.results, problems, exitCode, costs: costsOf(found?.judgements ?? []) }
 }
+
+/** Why there is no verdict of a cell that nothing speaks against. */
+const notBegun = 'it is in no bundle here: its turn did not come before the run ended, or its bundle is elsewhere'
 
 type Mesh = { readonly mode: string; readonly release: string }
 

@@ -8,6 +8,7 @@ import { httpPort } from '../../../images/lib/app-protocol.ts'
 import { CollectorSession } from '../../evidence/session.ts'
 import type { TopologyRecord } from '../../evidence/topology-record.ts'
 import { BundleWriter } from '../../run/bundle-write.ts'
+import type { NotRun } from '../../run/context.ts'
 import type { Environment } from '../../run/environment.ts'
 import { inEachOthersWay, type LoadEnds, type LoadPlan, planLoads } from '../bind.ts'
 import { disruptionsFolder } from '../bundle.ts'
@@ -28,6 +29,8 @@ export interface DisruptionBatchOptions {
   readonly release: string
   readonly environment: Environment
   readonly disruptions: readonly Disruption[]
+  /** @default none */
+  readonly notRun?: readonly NotRun[]
   /** The bundle's directory, new. */
   readonly directory: string
 }
@@ -81,6 +84,7 @@ export class DisruptionBatch {
       ...(options.topologyGiven === undefined ? {} : { topology: options.topologyGiven }),
       startedAt: new Date().toISOString(),
       environment: options.environment,
+      ...(options.notRun?.length ? { notRun: options.notRun } : {}),
     }
     this.#writer.manifest(this.#manifest)
     this.#writer.topology(topology)
