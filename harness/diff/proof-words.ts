@@ -29,6 +29,8 @@ function words(p: Proof): string {
       return `rule "${p.rule}" and route "${p.route}" in ${at}`
     case 'order':
       return `${p.order.replaceAll('-', ' ')} at ${at}`
+    case 'untouched':
+      return `nothing of a mesh in ${at}`
     case 'silence':
       return `ztunnel on the node of ${at} tells of nothing from ${p.end}`
     default:

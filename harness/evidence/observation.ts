@@ -157,9 +157,9 @@ export interface RuleObservation extends Base {
   readonly bytes: number
 }
 
-/** One line of `ip rule`, `ip route show table all` or a member of an ipset, spaces squeezed. */
+/** One line of `ip rule`, `ip route show table all` or a member of an ipset, spaces squeezed; a device with its kind, MTU and addresses; all IPv4 settings of a namespace at once. */
 export interface StateObservation extends Base {
-  readonly kind: 'policy-rule' | 'route' | 'set-member'
+  readonly kind: 'policy-rule' | 'route' | 'set-member' | 'link' | 'settings'
   readonly snapshot: string
   readonly family: 'ip' | 'ip6'
   /** Set members: the set's name. */

@@ -7,6 +7,7 @@ import type {
   MarkerObservation,
   Observation,
   PacketObservation,
+  RuleObservation,
   ServedObservation,
   SightingObservation,
   SocketObservation,
@@ -36,15 +37,27 @@ interface ByKind {
   sighting: SightingObservation
   event: EventObservation
 }
+/** A line of a snapshot. */
+export type Dumped = StateObservation | RuleObservation
+const isDumped = (o: Observation): o is Dumped =>
+  o.kind === 'rule' || o.kind === 'policy-rule' || o.kind === 'route' || o.kind === 'link' || o.kind === 'settings'
+
 type Timed = ByKind[keyof ByKind]
 
 /** The observations of a bundle, ordered in time, by kind and place: what the judge asks. */
 export class Evidence {
   readonly #places = new Map<string, Timed[]>()
   readonly #state = new Map<string, StateObservation[]>()
+  readonly #dumps = new Map<string, Dumped[]>()
 
   constructor(observations: Iterable<Observation>) {
     for (const o of observations) {
+      if (isDumped(o)) {
+        const key = `${o.node}/${o.netns}`
+        const list = this.#dumps.get(key)
+        if (list) list.push(o)
+        else this.#dumps.set(key, [o])
+      }
       if (o.kind === 'policy-rule' || o.kind === 'route') {
         const key = `${o.node}/${o.netns}`
         const list = this.#state.get(key)
@@ -71,6 +84,11 @@ export class Evidence {
   /** Policy rules and routes of a namespace (IPv4), as the first snapshot of the run has them. */
   state({ node, netns }: Netns): readonly StateObservation[] {
     return (this.#state.get(`${node}/${netns}`) ?? []).filter((o) => o.family === 'ip' && o.snapshot === 'before')
+  }
+
+  /** What all snapshots tell of a namespace's network. */
+  dumps({ node, netns }: Netns): readonly Dumped[] {
+    return this.#dumps.get(`${node}/${netns}`) ?? []
   }
 
   all<K extends keyof ByKind>(kind: K): readonly ByKind[K][] {

@@ -197,6 +197,13 @@ function observationsOf(proof: Proof, leg: readonly Proof[], variables: Variable
       return closingOf(proof, leg, variables, token, main)
     case 'silence':
       return []
+    case 'untouched':
+      return ['before', 'after'].flatMap((snapshot) => [
+        ...proof.policyRules.map((line) => ({ kind: 'policy-rule', ...at, snapshot, family: 'ip', line })),
+        ...proof.devices.map((dev, i) => ({ kind: 'link', ...at, snapshot, family: 'ip', line: `${i + 1}: ${dev} - mtu 1500` })),
+        { kind: 'route', ...at, snapshot, family: 'ip', line: 'default via 10.244.0.1 dev eth0' },
+        { kind: 'settings', ...at, snapshot, family: 'ip', line: 'net.ipv4.ip_forward = 1' },
+      ])
     case 'order':
       return orderOf(proof, leg, variables, token, main)
     case 'route':

@@ -5,6 +5,7 @@ import { proveBytes, proveTokenAtEnds } from './prove-bytes.ts'
 import { proveOrder } from './prove-order.ts'
 import { provePacket } from './prove-packet.ts'
 import { proveTrace } from './prove-trace.ts'
+import { proveUntouched } from './prove-untouched.ts'
 import { streamAt } from './stream.ts'
 import type { ProofVerdict } from './verdict.ts'
 
@@ -37,6 +38,8 @@ function proveAlone(proof: Proof, scene: Scene): ProofVerdict {
       return proveOrder(proof, scene)
     case 'silence':
       return proveSilence(proof, scene)
+    case 'untouched':
+      return proveUntouched(proof, scene)
     case 'bytes':
       return proveBytes(proof, scene)
   }

@@ -20,6 +20,7 @@ import type {
   TokenProof,
   TraceProof,
   Tunnel,
+  UntouchedProof,
   Which,
 } from './vocabulary.ts'
 
@@ -150,6 +151,15 @@ export const bytes = ({ node, netns, dev }: Device, count: number, forward: Flow
 })
 
 export const silence = ({ node, netns }: Netns, end: string): SilenceProof => ({ kind: 'silence', node, netns, end })
+
+/** Of a pod whose network is an `eth0` and its `lo`. */
+export const untouched = ({ node, netns }: Netns): UntouchedProof => ({
+  kind: 'untouched',
+  node,
+  netns,
+  policyRules: ['0: from all lookup local', '32766: from all lookup main', '32767: from all lookup default'],
+  devices: ['lo', 'eth0'],
+})
 
 export const order = ({ node, netns, dev }: Device, what: Order, forward: Flow, backward: Flow = back(forward)): OrderProof => ({
   kind: 'order',

@@ -37,6 +37,7 @@ export type Proof =
   | OrderProof
   | SilenceProof
   | BytesProof
+  | UntouchedProof
 
 /** The packet was here, going this way: as it is, or inside a tunnel's datagram. */
 export interface PacketProof extends Device, Flow {
@@ -133,6 +134,14 @@ export interface BytesProof extends Device {
 export interface SilenceProof extends Netns {
   readonly kind: 'silence'
   readonly end: string
+}
+
+/** In each snapshot the namespace has what a pod has without a mesh, and in all the same: no netfilter rule, the kernel's own policy rules, routes in no table but the usual, these devices, the same settings. */
+export interface UntouchedProof extends Netns {
+  readonly kind: 'untouched'
+  /** Lines of `ip rule`. */
+  readonly policyRules: readonly string[]
+  readonly devices: readonly string[]
 }
 
 /** In which order the two sides of the connection speak and end here. */

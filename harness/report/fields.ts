@@ -49,6 +49,8 @@ export function fieldsOf(o: Other): Record<string, string> {
     case 'policy-rule':
     case 'route':
     case 'set-member':
+    case 'link':
+    case 'settings':
       return { ...(o.set ? { set: o.set } : {}), line: o.line, snapshot: o.snapshot }
     default:
       return plain(o)

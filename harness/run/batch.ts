@@ -10,6 +10,7 @@ import { bindCases, type Participant } from '../matrix/bind.ts'
 import type { Case } from '../matrix/cell.ts'
 import { modeOf } from '../modes/index.ts'
 import { BundleWriter, type Manifest } from './bundle-write.ts'
+import { carriersOf } from './carriers.ts'
 import type { NotRun } from './context.ts'
 import { appPorts, decisiveOf } from './decisive.ts'
 import { Driver } from './driver.ts'
@@ -46,7 +47,7 @@ export interface BatchOptions {
 export class Batch {
   readonly #o: BatchOptions
   readonly #writer: BundleWriter
-  readonly #manifest: Manifest
+  #manifest: Manifest
   readonly #sessions = new Map<string, CollectorSession>()
   readonly #phase: (name: string) => void
   #expectations: readonly Expectation[] = []
@@ -101,6 +102,11 @@ export class Batch {
       }),
     )
     const participants = participantsOf(topology, interfaces)
+    const tunnels = carriersOf(interfaces.values())
+    if (tunnels !== undefined) {
+      this.#manifest = { ...this.#manifest, environment: { ...this.#manifest.environment, tunnels } }
+      this.#writer.manifest(this.#manifest)
+    }
     const { limit } = modeOf(mode)
     const limited = cases.flatMap((c) => {
       const reason = limit(c)

@@ -235,6 +235,7 @@ test('interfaces are those of `ip -d -j addr`, with the index of the other end o
     index: i.ifindex,
     dev: i.ifname,
     mac: i.address,
+    mtu: i.mtu,
     addresses: i.addr_info.map(({ local }) => local).sort(),
     ...(i.linkinfo?.info_kind === undefined ? {} : { kind: i.linkinfo.info_kind }),
     ...(i.link_index === undefined ? {} : { peerIndex: i.link_index }),
@@ -251,6 +252,7 @@ interface IpAddress {
   readonly ifindex: number
   readonly ifname: string
   readonly address: string
+  readonly mtu: number
   readonly link_index?: number
   readonly linkinfo?: { readonly info_kind?: string }
   readonly addr_info: { readonly local: string }[]

@@ -11,6 +11,7 @@ const RTNLGRP_IPV4_IFADDR = 5
 const RTNLGRP_IPV6_IFADDR = 9
 const IFLA_ADDRESS = 1
 const IFLA_IFNAME = 3
+const IFLA_MTU = 4
 const IFLA_LINK = 5
 const IFLA_LINKINFO = 18
 const IFLA_INFO_KIND = 1
@@ -21,6 +22,7 @@ export interface Interface {
   readonly index: number
   readonly dev: string
   readonly mac: string
+  readonly mtu: number
   /** Without prefix lengths. */
   readonly addresses: readonly string[]
   /** What the kernel calls its kind, such as `veth`, `geneve`, `vxlan`; a device of none has none. */
@@ -55,6 +57,7 @@ export function dumpInterfaces(netns: number): Interface[] {
         index,
         dev: text(a.get(IFLA_IFNAME)) ?? `if${index}`,
         mac: macText(a.get(IFLA_ADDRESS) ?? Buffer.alloc(0)),
+        mtu: a.get(IFLA_MTU)?.readUInt32LE(0) ?? 0,
         addresses: addresses.get(index) ?? [],
         ...(kind === undefined ? {} : { kind }),
         ...(peer === undefined ? {} : { peerIndex: peer }),
@@ -97,7 +100,7 @@ export class Interfaces {
     const found = this.#known.get(index)
     if (found) return found.dev
     // Made and deleted before it was asked for: the packet still needs an interface.
-    const gone = { index, dev: `if${index}`, mac: '', addresses: [] }
+    const gone = { index, dev: `if${index}`, mac: '', mtu: 0, addresses: [] }
     this.#known.set(index, gone)
     this.#onLearnt(gone)
     return gone.dev

@@ -5,6 +5,7 @@ import { socketInNetns } from '../../../images/lib/netns.ts'
 import { nowMicros } from './clock.ts'
 import { dumpHandles } from './handles.ts'
 import { legacyFamilies } from './legacy-traces.ts'
+import { dumpLinks, dumpSettings } from './settings.ts'
 import { bounded, runTool } from './tools.ts'
 
 /** One file of a snapshot; `netns` empty: it is about the whole node. */
@@ -62,6 +63,8 @@ export async function takeSnapshot(
     }
     return [
       take('handles.json', async () => JSON.stringify(dumpHandles(fd))),
+      take('links.txt', async () => dumpLinks(fd)),
+      take('settings.txt', async () => dumpSettings(fd)),
       ...[...(netns === 'node' ? nodeDumps : dumps), ...legacyFamilies(fd).map((family) => legacyDumps[family])].map(([file, argv]) =>
         take(file, () => runTool(fd, argv)),
       ),

@@ -4,7 +4,7 @@ import type { BundleDirectory } from './directory.ts'
 import { parseIptablesSave, type RuleDump, ruleObservations } from './iptables-save.ts'
 import { decodeText, endsEarly, parseJsonFile } from './jsonl.ts'
 import { type Handles, handlesSchema, type RuleSource } from './rule-texts.ts'
-import { parseListeners, parsePolicyRules, parseRoutes, parseSets } from './state.ts'
+import { parseLinks, parseListeners, parsePolicyRules, parseRoutes, parseSets, parseSettings } from './state.ts'
 
 /** The rules of one namespace in one snapshot. */
 export interface SnapshotRules extends RuleSource {
@@ -101,6 +101,8 @@ class NamespaceReader {
       ...this.#text('ip-route.txt', (text, file) => parseRoutes(text, file, taken, 'ip')),
       ...this.#text('ip6-route.txt', (text, file) => parseRoutes(text, file, taken, 'ip6')),
       ...this.#text('ipset.txt', (text, file) => parseSets(text, file, taken)),
+      ...this.#text('links.txt', (text, file) => parseLinks(text, file, taken)),
+      ...this.#text('settings.txt', (text, file) => parseSettings(text, file, taken)),
       ...this.#text('ss.txt', (text, file) => parseListeners(text, file, taken)),
     ]
   }

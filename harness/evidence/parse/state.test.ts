@@ -2,10 +2,23 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { EvidenceError } from './error.ts'
-import { parseListeners, parsePolicyRules, parseRoutes, parseSets } from './state.ts'
+import { parseLinks, parseListeners, parsePolicyRules, parseRoutes, parseSets, parseSettings } from './state.ts'
 
 const fixture = (name: string) => readFileSync(new URL(`fixtures/${name}`, import.meta.url), 'utf8')
 const taken = { node: 'n1', netns: 'demo.httpbin', snapshot: 'after' }
+
+test('devices a line each, settings as one, and what is neither is named', () => {
+  expect(parseLinks('1: lo - mtu 65536 mac \n2: eth0 veth mtu 1500 peer 7 10.244.1.5\n', 'f', taken)).toEqual([
+    { kind: 'link', ref: 'f#L1', ...taken, family: 'ip', line: '1: lo - mtu 65536 mac' },
+    { kind: 'link', ref: 'f#L2', ...taken, family: 'ip', line: '2: eth0 veth mtu 1500 peer 7 10.244.1.5' },
+  ])
+  expect(parseSettings('net.ipv4.ip_forward = 1\nnet.ipv4.conf.all.rp_filter = 0\n', 'f', taken)).toEqual([
+    { kind: 'settings', ref: 'f', ...taken, family: 'ip', line: 'net.ipv4.ip_forward = 1\nnet.ipv4.conf.all.rp_filter = 0' },
+  ])
+  expect(parseSettings('', 'f', taken)).toEqual([])
+  expect(() => parseLinks('eth0 is gone\n', 'f', taken)).toThrow(/f, line 1: no device/)
+  expect(() => parseSettings('net.ipv4.ip_forward = 1\nPermission denied\n', 'f', taken)).toThrow(/f, line 2: no setting/)
+})
 
 describe('policy routing', () => {
   const text = fixture('pod-ip-rule-route.txt')

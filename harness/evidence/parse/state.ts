@@ -40,6 +40,23 @@ export function parseRoutes(text: string, file: string, taken: Taken, family: 'i
   return routes.map(({ line, number }) => ({ kind: 'route', ref: `${file}#L${number}`, ...taken, family, line }))
 }
 
+/** `links.txt`: devices. */
+export function parseLinks(text: string, file: string, taken: Taken): StateObservation[] {
+  return linesOf(text).map(({ line, number }) => {
+    if (!/^\d+: \S/.test(line)) throw new EvidenceError(file, `line ${number}`, `no device: ${excerpt(line)}`, takeAgain)
+    return { kind: 'link', ref: `${file}#L${number}`, ...taken, family: 'ip', line }
+  })
+}
+
+/** `settings.txt`: one observation, since it is only ever looked at as a whole. */
+export function parseSettings(text: string, file: string, taken: Taken): StateObservation[] {
+  const lines = linesOf(text)
+  for (const { line, number } of lines)
+    if (!/^net\.\S+ = /.test(line)) throw new EvidenceError(file, `line ${number}`, `no setting: ${excerpt(line)}`, takeAgain)
+  if (lines.length === 0) return []
+  return [{ kind: 'settings', ref: file, ...taken, family: 'ip', line: lines.map(({ line }) => line).join('\n') }]
+}
+
 /** `ipset list`: its members. */
 export function parseSets(text: string, file: string, taken: Taken): StateObservation[] {
   const found: StateObservation[] = []

@@ -1,5 +1,5 @@
 import { eth0, netns, passing } from '../../network.ts'
-import { back, conntrack, flow, hop, type Leg, leg, route, served, silence, trace } from '../../path.ts'
+import { back, conntrack, flow, hop, type Leg, leg, route, served, silence, trace, untouched } from '../../path.ts'
 import type { BoundCase } from '../../place.ts'
 import { nodeRules, OUTBOUND, output, PASSED, prerouting, ways } from '../rules.ts'
 import { veth } from './opened.ts'
@@ -24,6 +24,7 @@ export function nodeToApp(c: BoundCase): Leg {
     hop('leaves the node', veth(c.server), ...passing(c, veth(c.server), 'out', probe, 'clear')),
     hop('enters the pod', eth0(c.server), ...passing(c, eth0(c.server), 'in', probe, 'clear')),
     hop('is served', pod, served(pod, c.case.protocol, probe.from, probe.to), silence(pod, probe.from)),
+    hop('has nothing of the mesh in its pod', pod, untouched(pod)),
     // Marked as any first packet of an enrolled pod would be; the local table comes before that counts.
     hop('comes home', node, trace(node, 'syn-ack', back(probe), prerouting, P15, OUTBOUND)),
   ])

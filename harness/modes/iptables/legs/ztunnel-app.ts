@@ -1,6 +1,6 @@
 import { counted, exchanged } from '../../exchange.ts'
 import { eth0, netns, passing } from '../../network.ts'
-import { type Flow, flow, type Hop, hop, type Leg, leg, log, served, socket } from '../../path.ts'
+import { type Flow, flow, type Hop, hop, type Leg, leg, log, served, socket, untouched } from '../../path.ts'
 import type { BoundCase, Place } from '../../place.ts'
 import { proxyOf } from '../rules.ts'
 import { opened, openedAsItself, veth } from './opened.ts'
@@ -13,6 +13,7 @@ const intoPod = (c: BoundCase, dialled: Flow, answered: boolean): Omit<Hop, 'id'
   hop("enters the server's pod", eth0(c.server), ...passing(c, eth0(c.server), 'in', dialled, 'clear', answered)),
   ...(answered ? exchanged(c, eth0(c.server), dialled) : []),
   hop('is served', netns(c.server), served(netns(c.server), c.case.protocol, dialled.from, dialled.to)),
+  hop('has nothing of the mesh in its pod', netns(c.server), untouched(netns(c.server))),
 ]
 
 const ownSocket = (at: Place, dialled: Flow): Omit<Hop, 'id'> => {

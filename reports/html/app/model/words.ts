@@ -109,6 +109,8 @@ export function proofTitle({ kind, asked, expected }: ReportProof): string {
       return asked!.row === 'clear'
         ? `The secret word is readable at ${asked!.dev}`
         : `The secret word cannot be read at ${asked!.dev}, in the whole stream`
+    case 'untouched':
+      return 'Nothing of the mesh is in this pod, before and after'
     case 'route':
       return 'A policy rule and a route send it there'
     default:
