@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism, loadavg, release } from 'node:os'
 import { join } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
+import { whenAskedToEnd } from '../harness/cli/asked-to-end.ts'
 import { cniPlugin } from './bench/cni-plugin.ts'
 import { evidence } from './bench/evidence.ts'
 import { packetReader } from './bench/packets.ts'
@@ -61,7 +62,7 @@ Exit codes: 0 all goals met, 1 a goal not met, 2 bad usage, 3 could not be measu
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
   .action(async (what: readonly string[], { rounds, seconds, out }: { rounds: number; seconds: number; out: string }) => {
     const ending = new AbortController()
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort(new Error('interrupted')))
+    whenAskedToEnd(() => ending.abort(new Error('interrupted')))
     for (const name of what.length > 0 ? what : Object.keys(parts)) {
       if (ending.signal.aborted) break
       const code = await measure(name, { rounds, seconds, signal: ending.signal }, out)

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { whenAskedToEnd } from '../harness/cli/asked-to-end.ts'
 import { makeOutFolder, OutFolderError } from '../harness/run/out-folder.ts'
 import { cleanRuns } from './prove/clean-runs.ts'
 import { enrolment } from './prove/enrolment.ts'
@@ -60,7 +61,7 @@ interface Options {
 /** Proves one part after the other; a part that cannot be carried out has failed. @param out a new folder @returns whether all are proven */
 async function prove(names: readonly string[], { times, seed = Math.floor(Math.random() * 1e9) }: Options, out: string): Promise<boolean> {
   const ending = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort(new Error('interrupted')))
+  whenAskedToEnd(() => ending.abort(new Error('interrupted')))
   const sections: string[] = []
   let proven = true
   for (const name of names) {

@@ -12,6 +12,7 @@ import { faultsHtml } from '../report/faults-html.ts'
 import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
 import { newRunName } from '../run/run.ts'
 import { writeAtomically } from '../run/write-atomically.ts'
+import { whenAskedToEnd } from './asked-to-end.ts'
 import { ProgressView } from './progress.ts'
 import { mayMakeNamespaces } from './root.ts'
 import { usage } from './run.ts'
@@ -65,7 +66,7 @@ export async function mutateVerb(args: MutateArguments): Promise<number> {
     progress.say('interrupted: taking everything down, the bundles and faults that are done stay')
     ending.abort(new Error('interrupted'))
   }
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt)
+  whenAskedToEnd(interrupt)
   const app = template()
   // Told where it is needed; until then it is no crash.
   app.catch(() => {})

@@ -16,6 +16,7 @@ import type { NotRun } from '../run/context.ts'
 import { makeOutFolder, OutFolderError } from '../run/out-folder.ts'
 import { tellGitHub } from '../run/reports.ts'
 import { newRunName, type RunView, run } from '../run/run.ts'
+import { whenAskedToEnd } from './asked-to-end.ts'
 import { fitBudget, rememberCosts } from './budget.ts'
 import { lastDuration, rememberDuration } from './durations.ts'
 import { ProgressView } from './progress.ts'
@@ -136,7 +137,7 @@ export async function runVerb(args: RunArguments): Promise<number> {
     progress.say(`interrupted: ${standing ? 'the cluster and' : 'taking everything down,'} what was collected stays`)
     ending.abort()
   }
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt)
+  whenAskedToEnd(interrupt)
   if (args.keep) {
     const [{ mode, release }] = [...cases, ...disruptions] as [Case | Disruption]
     const name = `kept-${newRunName().replaceAll(/[^a-z0-9]/g, '-')}`

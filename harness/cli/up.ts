@@ -6,6 +6,7 @@ import { findStanding, listStanding, type Standing, StandingError } from '../../
 import { loadTopology, TopologyError } from '../../clusters/topology.ts'
 import { bringUp, takeDown } from '../../clusters/up.ts'
 import { type Mesh, meshesOf, networkLimitOf } from '../modes/index.ts'
+import { whenAskedToEnd } from './asked-to-end.ts'
 import { ProgressView } from './progress.ts'
 import { mayMakeNamespaces } from './root.ts'
 import { usage } from './run.ts'
@@ -76,7 +77,7 @@ export async function up(args: UpArguments): Promise<number> {
   if (!mayMakeNamespaces('up')) return 3
   const progress = new ProgressView(process.stderr)
   const ending = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort(new Error('interrupted')))
+  whenAskedToEnd(() => ending.abort(new Error('interrupted')))
   const started = performance.now()
   try {
     const standing = await bringUp(
