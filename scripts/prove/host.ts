@@ -118,8 +118,8 @@ export interface Ours {
  */
 export async function leftovers(before: ReadonlySet<string>, ours: Ours, patience = 20): Promise<string[]> {
   const mine = (line: string) => [...ours.ids, ...ours.directories].some((text) => line.includes(text))
-  // The tests beside the code name their cgroups so.
-  const others = (line: string) => /\beh-[0-9a-f]{8}\b|\beveryhop-test-/.test(line)
+  // The tests beside the code name their cgroups so, and a daemon that runs clusters of kind names what is of those.
+  const others = (line: string) => /\beh-[0-9a-f]{8}\b|\beveryhop-(test|docker)-/.test(line)
   const deadline = performance.now() + patience * 1000
   let open: string[] | undefined
   for (;;) {
