@@ -1,15 +1,21 @@
 import { counted, exchanged } from '../../exchange.ts'
 import { eth0, netns, passing } from '../../network.ts'
-import { type Flow, flow, type Hop, hop, type Leg, leg, log, served, socket, untouched } from '../../path.ts'
+import { type Flow, flow, type Hop, hop, type Leg, leg, log, route, served, socket, untouched } from '../../path.ts'
 import type { BoundCase, Place } from '../../place.ts'
-import { proxyOf } from '../rules.ts'
+import { proxyOf, ways } from '../rules.ts'
 import { opened, openedAsItself, veth } from './opened.ts'
 
 const toServer = (c: BoundCase) => flow(`${c.client.ip}:$served`, c.endpoint)
 
 /** Over the server's own device into its pod, where nothing is of the mesh. */
 const intoPod = (c: BoundCase, dialled: Flow, answered: boolean): Omit<Hop, 'id'>[] => [
-  hop("leaves for the server's pod", veth(c.server), ...passing(c, veth(c.server), 'out', dialled, 'clear', answered)),
+  hop(
+    "leaves for the server's pod",
+    veth(c.server),
+    ...passing(c, veth(c.server), 'out', dialled, 'clear', answered),
+    // By the main table, past the route that would lead it to ztunnel again.
+    route(veth(c.server), ways.main, `${c.server.ip} dev ${c.server.veth}`),
+  ),
   hop("enters the server's pod", eth0(c.server), ...passing(c, eth0(c.server), 'in', dialled, 'clear', answered)),
   ...(answered ? exchanged(c, eth0(c.server), dialled) : []),
   hop('is served', netns(c.server), served(netns(c.server), c.case.protocol, dialled.from, dialled.to)),
