@@ -36,6 +36,12 @@ test('a pod that has what every pod has, and has it still, is untouched: by each
   expect(judged(dump('before')).status).toBe('proven')
 })
 
+test('a route of IPv6 that has come meanwhile is none of a mesh, but for one in a table of its own', () => {
+  const route = (line: string) => ({ kind: 'route', family: 'ip6', line })
+  expect(judged(twice(route('local fe80::1 dev eth0 table local proto kernel metric 0'))).status).toBe('proven')
+  expect(judged(twice(route('local default dev lo table 100'))).status).toBe('contradicted')
+})
+
 describe.each(['before', 'after'])('in the snapshot %s', (snapshot) => {
   test.each([
     [
