@@ -48,6 +48,18 @@ test('it is renewed at half of its life, and forgotten with its last user', asyn
   expect(vi.getTimerCount()).toBe(0)
 })
 
+test('one that is good for months is not renewed at once', async () => {
+  const issue = vi.fn((identity: Identity) => issueLeaf(ca, identity, 90 * 24 * hour))
+  const certificates = new Certificates(issue, () => {})
+  certificates.hold(sleep)
+  await certificates.context(sleep)
+  vi.advanceTimersByTime(24 * hour)
+  expect(issue).toHaveBeenCalledTimes(1)
+  vi.advanceTimersByTime(24 * 24 * hour)
+  expect(issue).toHaveBeenCalledTimes(2)
+  certificates.close()
+})
+
 test('one that comes with half of its life gone is renewed at half of the rest, not at once', async () => {
   const issue = vi.fn((identity: Identity) => issueLeaf(ca, identity, 4000))
   const certificates = new Certificates(issue, () => {})

@@ -20,6 +20,8 @@ interface Held {
   timer?: NodeJS.Timeout | undefined
 }
 
+/** Node's timers hold so much, milliseconds, and fire at once when asked for more: half of 90 days, the most that Istio's CA signs for, is more. */
+const longestTimer = 2 ** 31 - 1
 const retryFirst = 500
 const retryMost = 150_000
 
@@ -121,5 +123,5 @@ const unavailable = ({ identity, error }: Held) => new Error(`identity error: no
 /** Milliseconds until half of its life; of what is left of it, when half is over already (short lives are dated back too): a CA is not asked without end. */
 function renewIn({ notBefore, notAfter }: Leaf): number {
   const half = (notBefore.getTime() + notAfter.getTime()) / 2 - Date.now()
-  return half > 0 ? half : Math.max(retryFirst, (notAfter.getTime() - Date.now()) / 2)
+  return half > 0 ? Math.min(half, longestTimer) : Math.max(retryFirst, (notAfter.getTime() - Date.now()) / 2)
 }
