@@ -115,7 +115,9 @@ export async function runVerb(args: RunArguments): Promise<number> {
     ;[cases, disruptions] = [requests.possible, disturbances.possible]
     barred = [...requests.notRun, ...disturbances.notRun]
     if (cases.length + disruptions.length === 0)
-      return usage(`topology ${topologyGiven}: ${barred[0]?.reason}; fix: another topology, or mode`)
+      return usage(
+        `none of these cases is possible on topology ${topologyGiven}: ${barred[0]?.reason}; fix: another topology, mode or case`,
+      )
     if (!mayMakeNamespaces('run')) return 3
     out = makeOutFolder(args.out ?? join('out', newRunName()))
   } catch (error) {

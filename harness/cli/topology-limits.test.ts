@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { parseTopology } from '../../clusters/topology.ts'
-import { casesOfMeshes, meshesOf } from '../modes/index.ts'
+import { casesOfMeshes, disruptionsOfMeshes, meshesOf } from '../modes/index.ts'
 import { possibleOn } from './topology-limits.ts'
 
 const topologyOf = (network: string) =>
@@ -19,4 +19,10 @@ test('where pods hang on a bridge the cells of mode iptables are left out, each 
   expect(possible).toEqual(cells.filter((c) => c.mode === 'inpod'))
   expect(notRun.map((c) => c.id)).toEqual(cells.filter((c) => c.mode === 'iptables').map((c) => c.id))
   for (const { reason } of notRun) expect(reason).toMatch(/mode iptables needs a route for each pod on its node.*istio#46163/)
+})
+
+test('a mesh that cannot be changed under load has its requests made, and its disruptions told as not run', () => {
+  const { possible, notRun } = possibleOn(topologyOf(''), disruptionsOfMeshes(meshesOf(['inpod', 'iptables'], undefined)))
+  expect(new Set(possible.map((c) => c.mode))).toEqual(new Set(['inpod']))
+  expect(new Set(notRun.map((c) => c.mode))).toEqual(new Set(['iptables']))
 })

@@ -18,6 +18,8 @@ export interface Mode {
   readonly limit: (c: Case) => string | undefined
   /** Why it cannot be on nodes whose pods are attached like that; undefined: it can. */
   readonly networkLimit?: (network: Network) => string | undefined
+  /** Why its mesh cannot be changed under load; undefined: it can. */
+  readonly disruptionLimit?: string
   readonly path: (c: BoundCase) => Path
   /** By release. */
   readonly faults: Readonly<Record<string, readonly Fault[]>>

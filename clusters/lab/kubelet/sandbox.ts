@@ -63,11 +63,13 @@ export class Sandbox {
     const join = `set -e; echo 0 > ${quote(`${this.cgroup}/cgroup.procs`)}`
     const hold = 'echo ready; exec sleep infinity < /dev/null > /dev/null 2>&1'
     const file = this.netns && quote(this.netns)
+    // A namespace has its IPv4 settings from the kernel's first one, which a real node's is: there packets are forwarded.
     const own = `set -e
 : > ${file}
 mount --bind /proc/self/ns/net ${file}
 echo ${quote(hostName(this.pod))} > /proc/sys/kernel/hostname
 echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start
+echo 1 > /proc/sys/net/ipv4/ip_forward
 ip link set lo up
 ${hold}`
     const script = this.netns ? `${join}; exec unshare --net --uts --ipc sh -c ${quote(own)}` : `${join}; ${hold}`

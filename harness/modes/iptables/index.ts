@@ -1,5 +1,5 @@
 import type { Mode } from '../mode.ts'
-import { limit, networkLimit } from './limits.ts'
+import { disruptionLimit, limit, networkLimit } from './limits.ts'
 import { path } from './path.ts'
 import { audit } from './state.ts'
 
@@ -10,6 +10,7 @@ export const iptables: Mode = {
   complete: false,
   limit,
   networkLimit,
+  disruptionLimit,
   path,
   faults: {},
   audit,

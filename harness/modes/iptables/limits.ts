@@ -17,3 +17,6 @@ export const networkLimit = (network: Network): string | undefined =>
   network === 'bridge'
     ? 'mode iptables needs a route for each pod on its node, and where pods hang on a bridge there is none (geneve-mode 6.1: istio#46163, istio#47436, istio#42341)'
     : undefined
+
+/** A pod of this mode leaves by an annotation, and is readable on its own node: loads know neither. */
+export const disruptionLimit = 'what may be readable of a load in mode iptables, and how its pods leave, is not written down yet'

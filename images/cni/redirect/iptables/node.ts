@@ -98,8 +98,10 @@ export class IptablesRedirection implements Redirection {
     return this.#capture(pod)
   }
 
+  /** Nothing more is granted to it than to be captured, which it is: but for addresses that have changed. */
   async podServed(pod: RedirectedPod): Promise<void> {
-    await this.#capture(pod)
+    const captured = this.#sets.addressesOf(pod.uid)
+    if (captured.length !== pod.ips.length || pod.ips.some((ip) => !captured.includes(ip))) await this.#capture(pod)
   }
 
   /** Connections that the proxy carries go on: their marks are the kernel's. */
