@@ -82,6 +82,12 @@ function wordsOf(o: Observation, proof: ProofVerdict): { text: string; rule?: st
 const FLAGS: Readonly<Record<string, string>> = { S: 'the first packet (SYN)', SA: 'the answer to it (SYN-ACK)' }
 
 function packetWords(p: PacketObservation): string {
+  const { tunnel } = p
+  if (tunnel) {
+    const header = tunnel.header === 'geneve' ? 'GENEVE' : 'VXLAN'
+    const inside = `${FLAGS[tunnel.flags] ?? 'a packet'} ${tunnel.from} → ${tunnel.to}`
+    return `a datagram ${p.from} → ${p.to} ${p.direction === 'in' ? 'comes in' : 'goes out'}; in it, by its ${header} header of network ${tunnel.vni}, ${inside}`
+  }
   const what = FLAGS[p.flags] ?? (p.payloadLength > 0 ? `a packet with ${p.payloadLength} bytes` : `a packet [${p.flags}]`)
   return `${what} ${p.from} → ${p.to} ${p.direction === 'in' ? 'comes in' : 'goes out'}`
 }

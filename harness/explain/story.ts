@@ -74,12 +74,12 @@ export function storyOf({ bundle, evidence }: Pick<Judgement, 'bundle' | 'eviden
     introduction: expectation ? introduction(expectation, main, places) : (load?.lines ?? []),
     ...(main ? { startedAt: new Date(main.result.startedAt).toISOString() } : {}),
     legs: verdict.legs.map((leg) => {
-      const means = legWords(leg.id)
+      const means = legWords(leg.id, verdict.mode)
       return {
         title: leg.title,
         row: leg.row,
         ...(means ? { means } : {}),
-        hops: leg.hops.map((h) => tell(h, hopWords(h.title), places.of(h.vantage))),
+        hops: leg.hops.map((h) => tell(h, hopWords(h.title, verdict.mode), places.of(h.vantage))),
       }
     }),
     checks: verdict.checks.map((c) => tell(c, checkWords(c.id), '')),

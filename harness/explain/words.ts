@@ -1,3 +1,5 @@
+import { iptablesHops, iptablesLegs } from './words-iptables.ts'
+
 /** What the steps of a path mean, for somebody who never saw an ambient mesh. By the titles that path tables use; one without words here stands alone. */
 const legs: Readonly<Record<string, string>> = {
   'app-ztunnel':
@@ -105,6 +107,13 @@ const checks: Readonly<Record<string, string>> = {
   'case/negative': 'Control: the same request without the one condition that decides it must end the other way',
 }
 
-export const legWords = (id: string): string | undefined => legs[id]
-export const hopWords = (title: string): string | undefined => hops[title]
+/** Modes in which a step means something else. */
+const ofMode: Readonly<
+  Record<string, { readonly legs: Readonly<Record<string, string>>; readonly hops: Readonly<Record<string, string>> }>
+> = {
+  iptables: { legs: iptablesLegs, hops: iptablesHops },
+}
+
+export const legWords = (id: string, mode: string): string | undefined => ofMode[mode]?.legs[id] ?? legs[id]
+export const hopWords = (title: string, mode: string): string | undefined => ofMode[mode]?.hops[title] ?? hops[title]
 export const checkWords = (id: string): string | undefined => checks[id]

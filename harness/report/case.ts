@@ -40,8 +40,8 @@ export function caseOf(sources: CaseSources): Told {
   const variables = expectation && main ? bind(expectation.path, main, evidence) : {}
   const legs = result.legs.map((leg, l): ReportLeg => {
     const asked = expectation?.path.legs[l]
-    const hops = leg.hops.map((hop, h) => hopOf(hop, table, asked?.hops[h]?.proofs, variables))
-    const means = legWords(leg.id)
+    const hops = leg.hops.map((hop, h) => hopOf(hop, result.mode, table, asked?.hops[h]?.proofs, variables))
+    const means = legWords(leg.id, result.mode)
     return { ...leg, ...(means ? { means } : {}), reused: asked?.reused ?? false, facts: asked?.facts ?? '', hops }
   })
   const { id, mode, release, verdict, reason, brokenHop, likely, durationMs, reproduce } = result
@@ -58,7 +58,7 @@ export function caseOf(sources: CaseSources): Told {
     axes: result.axes ?? axesOf(expectation),
     ...(expectation && main ? { request: requestOf(expectation, main, epoch) } : {}),
     legs,
-    checks: result.checks.map((hop) => hopOf(hop, table, undefined, variables)),
+    checks: result.checks.map((hop) => hopOf(hop, result.mode, table, undefined, variables)),
     packets: packetsOf(sources, expectation?.path.legs ?? []),
     ...(load ? { load } : {}),
   }
@@ -66,6 +66,7 @@ export function caseOf(sources: CaseSources): Told {
 
 function hopOf(
   hop: CaseResult['checks'][number],
+  mode: string,
   table: EvidenceTable,
   asked: readonly Proof[] | undefined,
   variables: Variables,
@@ -85,7 +86,7 @@ function hopOf(
       ...(refs.length > CITED ? { more: refs.length - CITED } : {}),
     }
   })
-  const means = hop.vantage ? hopWords(hop.title) : checkWords(hop.id)
+  const means = hop.vantage ? hopWords(hop.title, mode) : checkWords(hop.id)
   return { id: hop.id, title: hop.title, ...(means ? { means } : {}), vantage: hop.vantage, verdict: hop.verdict, proofs }
 }
 

@@ -1,5 +1,5 @@
 import type { Evidence } from '../../reports/html/report.ts'
-import type { Observation, PacketObservation } from '../evidence/observation.ts'
+import type { Observation, PacketObservation, TunnelledFrame } from '../evidence/observation.ts'
 import { fieldsOf } from './fields.ts'
 import { payloadWords } from './payload-words.ts'
 import type { Walks } from './walks.ts'
@@ -60,7 +60,7 @@ export class EvidenceTable {
     const source = { kind: o.kind, ref: o.ref, at: `${o.node}/${o.netns}`, ...(t === undefined ? {} : { t }) }
     if (o.kind === 'packet') {
       const { from, to, flags, seq, ack } = o
-      const info = payloadWords(o.payload, o.payloadLength)
+      const info = o.tunnel ? tunnelWords(o.tunnel) : payloadWords(o.payload, o.payloadLength)
       const at = `${source.at}/${o.dev}`
       return {
         ...source,
@@ -86,6 +86,12 @@ export class EvidenceTable {
     }
     return { ...source, fields: fieldsOf(o) }
   }
+}
+
+/** What a tunnel's datagram carries. */
+function tunnelWords({ header, vni, protocol, from, to, flags }: TunnelledFrame): string {
+  const inside = from === '' ? 'no IP' : `${protocol} ${flags === '' ? '' : `[${flags}] `}${from} → ${to}`
+  return `${header === 'geneve' ? 'GENEVE' : 'VXLAN'} ${vni}: ${inside}`
 }
 
 function firstBytes({ payload }: PacketObservation): string {
