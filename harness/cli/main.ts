@@ -233,7 +233,14 @@ try {
 }
 // What is written to a pipe may still be on its way; a reader that has gone needs no more.
 for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', () => process.exit(exitCode))
+  stream.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+    if (code === 'EPIPE') process.exit(exitCode)
+    // Results that are cut off, as on a full disk, must not look as if all had gone well.
+    try {
+      writeSync(2, `everyhop: what was printed is cut off: ${message}\n`)
+    } catch {}
+    process.exit(3)
+  })
   await new Promise((resolve) => stream.write('', resolve))
 }
 process.exit(exitCode)

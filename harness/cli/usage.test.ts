@@ -185,6 +185,22 @@ test('a folder that reports cannot be written to is refused before anything is j
   })
 })
 
+test('what cannot be printed, as on a full disk, ends with 3; a reader that has gone does not', async () => {
+  const inShell = (script: string) =>
+    execa(
+      'bash',
+      ['-c', script, process.execPath, '--disable-warning=ExperimentalWarning', '--v8-pool-size=0', join(import.meta.dirname, 'main.ts')],
+      {
+        reject: false,
+        cwd: folder,
+      },
+    )
+  const full = await inShell('"$0" "$@" run --list > /dev/full')
+  expect({ code: full.exitCode, stderr: full.stderr }).toEqual({ code: 3, stderr: expect.stringMatching(/ENOSPC/) })
+  const gone = await inShell('"$0" "$@" run --list | true; exit $PIPESTATUS')
+  expect({ code: gone.exitCode, stderr: gone.stderr }).toEqual({ code: 0, stderr: '' })
+})
+
 test('a crash ends with 3, not as if the mesh had failed', async () => {
   const broken = join(folder, 'broken.mjs')
   // Throws outside of everything, as soon as somebody is there to hear it.
