@@ -7,6 +7,7 @@ import { cleanRuns } from './prove/clean-runs.ts'
 import { enrolment } from './prove/enrolment.ts'
 import { faults } from './prove/faults.ts'
 import { kills } from './prove/kills.ts'
+import { kindClusters } from './prove/kind-clusters.ts'
 import type { Part, Proof } from './prove/part.ts'
 import { properties } from './prove/properties.ts'
 import { sideBySide } from './prove/side-by-side.ts'
@@ -32,6 +33,10 @@ const parts: Readonly<Record<string, Listed>> = {
   },
   enrolment: { part: enrolment, help: 'many pods enrolled one after the other and at once, and what an enrolled pod costs; 2 min' },
   properties: { part: properties, help: 'the property tests with new values, many more of them; 5 min' },
+  'kind-clusters': {
+    part: kindClusters,
+    help: 'clusters of kind made and taken down in a row, and as many killed meanwhile; nothing of them stays; 5 times 90 s',
+  },
   'side-by-side': { part: sideBySide, help: 'two runs at once, and clean beside them; 30 s' },
 }
 

@@ -189,7 +189,7 @@ program
 program
   .command('mutate')
   .description('seed faults, one at a time, and show which case and hop catches each')
-  .addOption(new Option('--provider <name>', 'what the cluster is made of').choices(['lab']).default('lab'))
+  .addOption(provider())
   .addOption(new Option('--mode <name>', 'redirection mode').choices(modeNames).default(usualMode))
   .option('--release <names>', `whose behaviour is followed, separated by commas (default: ${latest})`, releases)
   .option('--topology <name>', 'a topology that ships with Everyhop, or a YAML file', 'two-nodes')

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, matchesGlob } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { styleText } from 'node:util'
+import type { Provider } from '../../clusters/create.ts'
 import { loadTopology, TopologyError } from '../../clusters/topology.ts'
 import { asExpected, countOutcomes, type FaultResult, type FaultResults, faultsSchema, gotThrough } from '../../reports/faults.ts'
 import { template } from '../../reports/html/template.ts'
@@ -18,7 +19,7 @@ import { mayMakeNamespaces } from './root.ts'
 import { usage } from './run.ts'
 
 export interface MutateArguments {
-  readonly provider: 'lab'
+  readonly provider: Provider
   readonly mode: string
   /** @default the mode's usual one */
   readonly release?: readonly string[]

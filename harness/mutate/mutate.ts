@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { attachCluster } from '../../clusters/attach.ts'
 import type { Cluster } from '../../clusters/cluster.ts'
-import { createCluster } from '../../clusters/create.ts'
+import { createCluster, type Provider } from '../../clusters/create.ts'
 import { meshImages } from '../../clusters/images.ts'
 import { deployApps, installMesh, restartControlPlane, restartDaemonSetAtOnce } from '../../clusters/install.ts'
 import { cniDaemonSet, istiodDeployment, ztunnelDaemonSet } from '../../clusters/manifests/names.ts'
@@ -27,7 +27,7 @@ import { differences, type Ran, ranOf } from './equivalence.ts'
 import { patchedCopy, runCommands } from './seed.ts'
 
 export interface MutateOptions {
-  readonly provider: 'lab'
+  readonly provider: Provider
   readonly mode: string
   readonly release: string
   readonly topology: Topology

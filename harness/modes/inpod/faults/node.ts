@@ -26,7 +26,8 @@ export const nodeFaults = (set: string): readonly Fault[] => [
       kind: 'commands',
       where: 'nodes',
       do: [['ipset', 'flush', set]],
-      undo: [['ipset', 'add', set, '$ip', 'comment', '$uid']],
+      // ipset 7.22 (Debian 13) crashes on a comment among its arguments.
+      undo: [['sh', '-c', `echo 'add ${set} $ip comment "$uid"' | ipset restore`]],
     },
     cases: [probe],
     breaks: { case: probe, hop: 'node-app/is-given-the-probe-address' },
