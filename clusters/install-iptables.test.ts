@@ -110,6 +110,31 @@ describe.skipIf(process.getuid?.() !== 0)('a mesh in mode iptables (needs root)'
     expect(compareNodes(before, await snapshotNode(cluster.nodes[0]!))).toEqual([])
   })
 
+  test('a mesh of another mode takes its place, and that takes its again: the node is each time what it is with the one alone', {
+    timeout: 240_000,
+  }, async () => {
+    const inpod = { mode: 'inpod', release: 'today' }
+    await installMesh(cluster, mesh)
+    const fresh = await snapshotNode(cluster.nodes[0]!)
+    await uninstallMesh(cluster, mesh)
+    await installMesh(cluster, inpod)
+    const other = compareNodes(before, await snapshotNode(cluster.nodes[0]!)).join('\n')
+    expect(other).toContain('ISTIO_POSTRT')
+    expect(other).not.toMatch(/ztunnel-|istioin|istioout|table 10[0-2]|ambient-config|rp_filter/)
+    await uninstallMesh(cluster, inpod)
+    expect(compareNodes(before, await snapshotNode(cluster.nodes[0]!))).toEqual([])
+    await installMesh(cluster, mesh)
+    // Addresses and devices of ztunnel are new ones, and so is what holds a token or the time.
+    const stays = (snapshot: NodeSnapshot) => ({
+      ...{ links: snapshot.links, policyRules: snapshot.policyRules, ipsets: snapshot.ipsets, settings: snapshot.settings },
+      rules: snapshot.rules.map((rule) => rule.replace(/veth\w+/, 'VETH').replace(/10\.244\.1\.\d+/, 'ADDRESS')).sort(),
+      files: snapshot.files.filter((file) => file.startsWith('/etc/cni/net.d/')),
+    })
+    expect(stays(await snapshotNode(cluster.nodes[0]!))).toEqual(stays(fresh))
+    await uninstallMesh(cluster, mesh)
+    expect(compareNodes(before, await snapshotNode(cluster.nodes[0]!))).toEqual([])
+  })
+
   test('in all of this the mesh asked for nothing that it may not', () => {
     const calls = readFileSync(join(dirname(cluster.kubeconfig), 'api-calls.jsonl'), 'utf8')
       .split('\n')

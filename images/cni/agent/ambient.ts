@@ -149,7 +149,7 @@ export class Ambient {
   async stop(uninstall: boolean): Promise<void> {
     this.#enroller.stop()
     await this.#plugin.close()
-    this.#proxies.close(uninstall)
+    await this.#proxies.close(uninstall)
     if (!uninstall) return
     this.#log.info('CNI ambient server terminating, cleaning up node net rules')
     await this.#redirection.teardownHost()

@@ -134,7 +134,7 @@ export class Enroller {
 
   /** No more work is begun. Entries stay: a new agent takes over. */
   stop(): void {
-    this.#queue.close()
+    void this.#queue.close()
     for (const timer of this.#lingering.values()) clearTimeout(timer)
   }
 

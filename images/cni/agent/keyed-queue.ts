@@ -25,6 +25,7 @@ export class RetryQueue {
   readonly #work: (key: string) => Promise<void>
   readonly #onError: (key: string, error: Error, retryMs: number) => void
   readonly #keys = new Map<string, { failures: number; timer?: NodeJS.Timeout; running: boolean; again: boolean }>()
+  readonly #running = new Set<Promise<void>>()
   #closed = false
 
   constructor(work: (key: string) => Promise<void>, onError: (key: string, error: Error, retryMs: number) => void) {
@@ -42,7 +43,8 @@ export class RetryQueue {
     }
     clearTimeout(state.timer)
     state.running = true
-    void this.#run(key, state)
+    const run = this.#run(key, state).finally(() => this.#running.delete(run))
+    this.#running.add(run)
   }
 
   async #run(key: string, state: { failures: number; timer?: NodeJS.Timeout; running: boolean; again: boolean }): Promise<void> {
@@ -61,9 +63,10 @@ export class RetryQueue {
     if (state.failures === 0) this.#keys.delete(key)
   }
 
-  /** No more work is begun; what runs, ends. */
-  close(): void {
+  /** No more work is begun. Resolves when what runs has ended. */
+  async close(): Promise<void> {
     this.#closed = true
     for (const state of this.#keys.values()) clearTimeout(state.timer)
+    await Promise.all(this.#running)
   }
 }

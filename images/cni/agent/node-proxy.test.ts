@@ -1,4 +1,4 @@
-import { fstatSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { fstatSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
@@ -9,6 +9,7 @@ import { PodStore, podFromApi } from './pods.ts'
 let pods: PodStore
 let joined: string[]
 let fail: boolean
+let held: Promise<void> | undefined
 let dir: string
 let log: ReturnType<typeof memoryLog>
 let proxies: NodeProxies
@@ -18,6 +19,7 @@ beforeEach(() => {
   pods = new PodStore()
   joined = []
   fail = false
+  held = undefined
   dir = mkdtempSync(join(tmpdir(), 'everyhop-node-proxy-'))
   log = memoryLog()
   onActive.mockReset()
@@ -32,6 +34,7 @@ beforeEach(() => {
     activate: async (proxy) => {
       joined.push(`${proxy.name} ${proxy.address}${proxy.dnsCapture ? ' dns' : ''}`)
       if (fail) throw new Error('no route')
+      await held
     },
     onActive,
     configDir: dir,
@@ -39,8 +42,8 @@ beforeEach(() => {
     log,
   })
 })
-afterEach(() => {
-  proxies.close()
+afterEach(async () => {
+  await proxies.close()
   rmSync(dir, { recursive: true })
 })
 
@@ -75,7 +78,7 @@ test('the newest ztunnel that is ready is joined, once; the file on the node say
   put('old')
   put('new', { created: '2023-11-02T00:00:00Z', dns: true })
   expect(joined).toEqual(['old 10.244.1.2', 'new 10.244.1.2 dns'])
-  proxies.close()
+  await proxies.close()
   expect(config()).toBe('{"ztunnelReady":false,"redirectMode":"iptables"}')
 })
 
@@ -100,6 +103,18 @@ test('none is ready any more: nothing is undone; the one that comes back is join
   put('only')
   await active(2)
   expect(joined).toHaveLength(2)
+})
+
+test('an uninstall while ztunnel is being joined waits for that, and the file is gone after it', async () => {
+  const holding = Promise.withResolvers<void>()
+  held = holding.promise
+  proxies.listen()
+  put('only')
+  await vi.waitFor(() => expect(joined).toHaveLength(1))
+  const closed = proxies.close(true)
+  holding.resolve()
+  await closed
+  expect(readdirSync(dir)).toEqual([])
 })
 
 test("a stranger's pod that is labelled as ztunnel is none", async () => {

@@ -54,9 +54,9 @@ export class NodeProxies {
   /** The proxy is told of pods by the control plane alone. */
   async remove(): Promise<void> {}
 
-  /** Upstream's file goes on saying that a proxy is ready. @param uninstall it goes, too */
-  close(uninstall = false): void {
-    this.#queue.close()
+  /** Upstream's file goes on saying that a proxy is ready. Resolves when nothing is joined any more. @param uninstall the file goes, too */
+  async close(uninstall = false): Promise<void> {
+    await this.#queue.close()
     if (uninstall) rmSync(this.#file, { force: true })
     else this.#write(false)
   }

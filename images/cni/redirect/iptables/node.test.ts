@@ -247,6 +247,24 @@ describe('what cannot be captured', () => {
   })
 })
 
+test('an uninstall while the node is being joined leaves nothing, and nothing is made after it', async () => {
+  const zt = await net.addPod('ztunnel', 2)
+  const sleep = await net.addPod('sleep', 10)
+  await mode.setupHost()
+  const state = async () => ({
+    rules: rulesOf(await net.node.run('iptables-nft-save')),
+    routing: routing(await routingNow(net.node)),
+    settings: settings(await net.node.run('sysctl', '-a', '--pattern', 'net.ipv4.conf.*(rp_filter|accept_local)')),
+    links: await net.node.run('ip', '-br', 'link', 'show', 'type', 'vxlan'),
+  })
+  const before = await state()
+  const joining = mode.activate(proxy('ztunnel', 2, zt))
+  await mode.teardownHost()
+  await joining
+  await expect(mode.addPod(pod('sleep', sleep))).rejects.toThrow('the mesh is being taken off this node')
+  expect(await state()).toEqual(before)
+})
+
 describe('what other agents get wrong', () => {
   test('a late removal of a pod whose address another one has by now takes nothing from that one', async () => {
     const zt = await net.addPod('ztunnel', 2)

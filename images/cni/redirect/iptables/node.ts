@@ -24,6 +24,9 @@ export class IptablesRedirection implements Redirection {
   #kind: Promise<TunnelKind> | undefined
   /** The set and the tunnels are there. */
   #standing = false
+  /** What changes the node now; nothing may after its state has been taken off. */
+  readonly #changes = new Set<Promise<unknown>>()
+  #over = false
 
   constructor(options: RedirectionOptions) {
     this.#options = options
@@ -43,7 +46,11 @@ export class IptablesRedirection implements Redirection {
    * Joins node and proxy; a former proxy's place is taken over in one step a table, and nothing is taken away before its replacement is there.
    * @throws Error when the proxy cannot be joined, for example because the primary CNI plugin makes no route for its address
    */
-  async activate(proxy: NodeProxy): Promise<void> {
+  activate(proxy: NodeProxy): Promise<void> {
+    return this.#change(() => this.#join(proxy))
+  }
+
+  async #join(proxy: NodeProxy): Promise<void> {
     const { host } = this.#options
     const device = await this.#device(proxy.address, `ztunnel ${proxy.namespace}/${proxy.name}`)
     const inner = await vethPeer(host, device, proxy.netns)
@@ -75,6 +82,8 @@ export class IptablesRedirection implements Redirection {
   /** All of the mode off the node; what others keep in the same tables stays. */
   async teardownHost(): Promise<void> {
     const { host } = this.#options
+    this.#over = true
+    await Promise.allSettled(this.#changes)
     const tables = await this.#tables()
     await tables.clear(host, isNodeChain)
     await unrouteNode(host)
@@ -135,7 +144,11 @@ export class IptablesRedirection implements Redirection {
     )
   }
 
-  async #capture(pod: Pod): Promise<'intact' | 'repaired'> {
+  #capture(pod: Pod): Promise<'intact' | 'repaired'> {
+    return this.#change(() => this.#captureNow(pod))
+  }
+
+  async #captureNow(pod: Pod): Promise<'intact' | 'repaired'> {
     const { host } = this.#options
     const about = `pod ${pod.namespace}/${pod.name}`
     if (!this.#standing) throw new Error(`${about} cannot be captured yet: no ztunnel has been ready on this node`)
@@ -166,6 +179,13 @@ export class IptablesRedirection implements Redirection {
     const addresses = this.#sets.addressesOf(pod.uid)
     await this.#sets.remove(pod.uid)
     await unroutePods(this.#options.host, addresses)
+  }
+
+  async #change<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#over) throw new Error('the mesh is being taken off this node')
+    const change = work().finally(() => this.#changes.delete(change))
+    this.#changes.add(change)
+    return change
   }
 
   async #joinProxy(proxy: NodeProxy, remote: string, device: string, kind: TunnelKind, port: number): Promise<void> {
