@@ -5,6 +5,28 @@ import type { Expectation } from './expectation.ts'
 import { contradicted, missing, proven } from './proof.ts'
 import type { HopVerdict, ProofVerdict } from './verdict.ts'
 
+/** What the kernel counts of each namespace. */
+const counted = ['packets', 'traces', 'conntrack', 'sockets'] as const
+
+/** That nothing was lost is told by counters, each asked after the request began: none of them is no zero. */
+function losslessStreams(places: ReadonlyMap<string, unknown>, { window }: Attempt, evidence: Evidence): ProofVerdict[] {
+  const since = evidence.all('loss').filter((l) => l.t >= window.from && places.has(`${l.node}/${l.netns}`))
+  const lost = since.find((l) => l.lost > 0)
+  if (lost) return [contradicted('loss', 'no stream lost anything', `${lost.stream} of ${lost.netns} lost ${lost.lost}`, [lost.ref])]
+  const counts = [...places.keys()].flatMap((place) =>
+    counted.map((stream) => ({ place, stream, count: since.find((l) => l.stream === stream && `${l.node}/${l.netns}` === place) })),
+  )
+  const uncounted = counts.find(({ count }) => !count)
+  if (uncounted) return [missing('loss', `a count of what the ${uncounted.stream} of ${uncounted.place} lost`)]
+  return [
+    proven(
+      'loss',
+      'no stream lost anything',
+      counts.flatMap(({ count }) => count?.ref ?? []),
+    ),
+  ]
+}
+
 /** The controls: streams alive and lossless around the request, an unmeshed request served, the request without its condition ended otherwise. */
 export function controlChecks(expectation: Expectation, attempts: readonly Attempt[], main: Attempt, evidence: Evidence): HopVerdict[] {
   const places = new Map(
@@ -23,10 +45,7 @@ export function controlChecks(expectation: Expectation, attempts: readonly Attem
       }),
     ),
   )
-  const lost = evidence.all('loss').filter((l) => l.lost > 0 && places.has(`${l.node}/${l.netns}`) && l.t >= main.window.from)
-  const lossless = lost[0]
-    ? contradicted('loss', 'no stream lost anything', `${lost[0].stream} of ${lost[0].netns} lost ${lost[0].lost}`, [lost[0].ref])
-    : proven('loss', 'no stream lost anything', [])
+  const lossless = losslessStreams(places, main, evidence)
   const resolves = expectation.path.outcome === 'resolved'
   const servedIn = (a: Attempt) => evidence.in('served', undefined, a.window).find((s) => s.body.includes(a.token))
   const positive = (['positive', ...(expectation.path.legs.some((l) => l.reused) ? (['opening'] as const) : [])] as const).map((role) => {
@@ -62,7 +81,7 @@ export function controlChecks(expectation: Expectation, attempts: readonly Attem
         : contradicted('control', expected, `it ${ended}`, served ? [served.ref] : [])
   }
   return [
-    check('streams', 'streams were alive', [...alive, lossless]),
+    check('streams', 'streams were alive', [...alive, ...lossless]),
     check('positive', 'positive control', positive),
     check('negative', 'negative control', [other]),
   ]

@@ -193,6 +193,19 @@ describe('what a case rests on besides its path', () => {
     expect(judge([{ ...loss, lost: 0 }]).verdict).toBe('pass')
   })
 
+  test('a stream that nobody asked what it lost makes it inconclusive, and so does one that was asked before the request only', () => {
+    const counts = observations.filter((o) => o.kind === 'loss')
+    expect(counts.length).toBeGreaterThan(8)
+    for (const count of counts) {
+      const without = observations.filter((o) => o !== count)
+      for (const left of [without, [...without, { ...count, t: main.window.from - 1 } as Observation]]) {
+        const verdict = judge([], left)
+        expect(verdict.verdict).toBe('inconclusive')
+        expect(verdict.reason).toContain(`a count of what the ${count.stream} of ${count.node}/${count.netns} lost`)
+      }
+    }
+  })
+
   test('a marker that one stream did not show makes it inconclusive', () => {
     for (const marker of observations.filter((o) => o.kind === 'marker')) {
       expect(
