@@ -26,21 +26,24 @@ export function provePacket(proof: PacketProof, scene: Scene): ProofVerdict {
   const here = (through ? carried : bare).filter(({ frame }) => frame.protocol === protocolOf(proof.which))
   const kind = here.filter(({ frame }) => isWhich(proof.which, frame))
   const flow = here.filter(({ frame }) => goes(frame, want))
-  const exact = flow.find(({ frame }) => isWhich(proof.which, frame))
+  const mine = flow.filter(({ frame }) => isWhich(proof.which, frame))
+  // Sent again, it can have another source port: that is a hash.
+  const exact = mine.find((s) => !through || s.packet.from === through.from)
   // One of its packets under other addresses: what comes after it under the right ones does not make it good.
   const astray =
     exact?.frame.protocol === 'tcp' &&
     kind.find((s) => !flow.includes(s) && sharesAnEnd(s.frame, want) && flow.some((f) => adjoins(f.frame, s.frame)))
   // The right packet in another tunnel, or not wrapped as it must be.
-  const wrong = exact && through && !isThrough(exact.packet, through)
+  const wrong = through && mine.find((s) => !isThrough(s.packet, through))
   // Which datagrams are of this connection is told by the first of them: without it the others prove nothing.
-  if (wrong && through.from.includes('$')) return missing(proof.kind, expected)
+  if (through?.from.includes('$') && mine.length > 0) return missing(proof.kind, expected)
   if (exact && !astray && !wrong) return proven(proof.kind, expected, [exact.packet.ref])
   const otherwise = (through ? bare : carried).find(({ frame }) => goes(frame, want) && isWhich(proof.which, frame))
   const near =
-    (wrong && exact) ||
+    wrong ||
     astray ||
     (otherwise ??
+      mine[0] ??
       kind.find((s) => sharesAnEnd(s.frame, want)) ??
       here.find((s) => s.frame.flags.includes('R') && sharesAnEnd(s.frame, want)))
   return near ? contradicted(proof.kind, expected, textOf(near), [near.packet.ref]) : missing(proof.kind, expected)
@@ -49,7 +52,8 @@ export function provePacket(proof: PacketProof, scene: Scene): ProofVerdict {
 const goes = (frame: Frame, { from, to }: Flow) => frame.from === from && frame.to === to
 
 const isThrough = ({ from, to, tunnel }: PacketObservation, want: Flow & { readonly vni: number }) =>
-  tunnel?.header === 'geneve' && tunnel.vni === want.vni && from === want.from && to === want.to
+  tunnel?.header === 'geneve' && tunnel.vni === want.vni && addressOf(from) === addressOf(want.from) && to === want.to
+const addressOf = (end: string) => end.slice(0, end.lastIndexOf(':'))
 
 /** Whether one follows the other in one sequence of bytes, or is the other once more. */
 const adjoins = (a: Frame, b: Frame) => a.seq === b.seq || nextSeq(a) === b.seq || nextSeq(b) === a.seq

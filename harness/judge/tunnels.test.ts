@@ -47,7 +47,12 @@ describe('the SYN', () => {
     expect(gone).toMatchObject({ verdict: 'inconclusive', reason: expect.stringContaining('inside GENEVE 1001') })
   })
 
-  test('once more in its tunnel is still the SYN', () => expect(judge(more({ ...wrapped, t: wrapped.t + 50 })).verdict).toBe('pass'))
+  test('once more in its tunnel is still the SYN, though its hash be another', () => {
+    expect(judge(more({ ...wrapped, t: wrapped.t + 50 })).verdict).toBe('pass')
+    const again = { ...wrapped, t: wrapped.t - 0.5, from: wrapped.from.replace(/\d+$/, '50000') }
+    expect(judge(more(again)).verdict).toBe('pass')
+    expect(judge(more({ ...again, to: again.to.replace(':6081', ':6082') })).verdict).toBe('fail')
+  })
 })
 
 describe('anything else in a tunnel strays', () => {

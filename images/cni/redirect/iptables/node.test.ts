@@ -167,8 +167,17 @@ describe('the node, state by state as upstream left it', () => {
     await mode.addRunningPod(pod('late', late))
     await expectNode('08-namespace-opt-in-again')
 
+    // What the node has learnt of the first one's ends of the tunnels leads no packet to the second.
+    const learnt = '02:00:00:00:00:99'
+    const ends = [
+      ['192.168.126.2', 'istioin'],
+      ['192.168.127.2', 'istioout'],
+    ] as const
+    for (const [end, dev] of ends) await net.node.run('ip', 'neigh', 'replace', end, 'lladdr', learnt, 'dev', dev, 'nud', 'reachable')
+    expect((await net.node.run('ip', 'neigh')).split(learnt)).toHaveLength(3)
     const zt2 = await net.addPod('ztunnel2', 3)
     await mode.activate(proxy('ztunnel2', 3, zt2, true))
+    expect(await net.node.run('ip', 'neigh')).not.toContain(learnt)
     await expectNode('09-second-ztunnel-dns-capture')
     await expectProxy('09-second-ztunnel-dns-capture', zt2)
     await net.removePod('ztunnel')

@@ -72,6 +72,8 @@ export async function makeTunnels(end: End, kind: TunnelKind, port: number): Pro
     if (!keep) lines.push(`link add name ${name} ${what} dstport ${port}${kind === 'vxlan' ? ' nolearning noudpcsum' : ''}`)
     // The port cannot be named again: neither kind lets it be changed.
     else if (old.remote !== remote) lines.push(`link change dev ${name} ${what}`)
+    // Another end has another link address, also where it has the former's IP: what was learnt of that would lead packets nowhere for half a minute.
+    if (keep) lines.push(`neigh flush dev ${name}`)
     // A VXLAN device without an underlying one does not know what it adds; GENEVE does.
     if (!keep && kind === 'vxlan') lines.push(`link set ${name} mtu ${1500 - geneveOverhead}`)
     lines.push(`addr replace ${address}/30 brd + dev ${name}`, `link set ${name} up`)
