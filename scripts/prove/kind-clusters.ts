@@ -11,6 +11,9 @@ import { random, table } from './figures.ts'
 import { leftovers, look } from './host.ts'
 import type { Context, Part } from './part.ts'
 
+/** How much of what is left is told: a cluster that stays is hundreds of things. */
+const told = 10
+
 interface Made {
   readonly what: string
   /** Seconds until it stood or was killed, and until it was taken down or cleaned up. */
@@ -18,7 +21,7 @@ interface Made {
   readonly failures: readonly string[]
 }
 
-/** Clusters of kind with mesh and apps, brought up and taken down in a row; then as many that are killed while they come up, and cleaned up. Nothing of them stays, on this host or in its Docker. */
+/** Clusters of kind with mesh and apps, brought up and taken down in a row; then as many that are killed while they come up, and cleaned up. Nothing of them stays, on this host or in its Docker; nobody else may make any meanwhile. */
 export const kindClusters: Part = async (context) => {
   const { times = 5, seed, signal, say } = context
   const scratch = mkdtempSync(join(tmpdir(), 'everyhop-prove-'))
@@ -112,7 +115,8 @@ class Site {
     const [host, inDocker] = [look(this.#directories), await this.#inDocker()]
     return async (ids) => {
       const more = (await this.#inDocker()).filter((line) => !inDocker.includes(line))
-      return [...more, ...(await leftovers(host, { ids, directories: this.#directories }))].map((line) => `left: ${line}`)
+      const all = [...more, ...(await leftovers(host, { ids, directories: this.#directories }))].map((line) => `left: ${line}`)
+      return all.length > told ? [...all.slice(0, told), `and ${all.length - told} more`] : all
     }
   }
 
