@@ -5,7 +5,7 @@ import { median, spread, spreadHead, table } from './figures.ts'
 import type { Part } from './part.ts'
 import { type FullRun, fullRun } from './runs.ts'
 
-/** Runs of everything in a row, requests and disruptions of every release; in each every case passes. */
+/** Runs of everything in a row, requests and disruptions of every release; in each every case passes that its release supports. */
 export const cleanRuns: Part = async ({ out, times = 10, signal, say }) => {
   const runs: FullRun[] = []
   const [modes, releases] = [completeMeshes.map((m) => m.mode), completeMeshes.map((m) => m.release)].map((names) =>
@@ -15,21 +15,25 @@ export const cleanRuns: Part = async ({ out, times = 10, signal, say }) => {
     signal.throwIfAborted()
     const run = await fullRun(join(out, `run-${i}`), { signal }, ['--mode', modes!, '--release', releases!, '--disruptions'])
     runs.push(run)
-    const passed = run.results?.totals.pass ?? 0
     say(
-      `${i} of ${times}: ${passed} of ${run.results?.cases.length ?? 0} cases pass, ${run.installToVerdict.toFixed(1)} s from install to verdicts${run.failures.length > 0 ? `; NOT CLEAN: ${run.failures[0]}` : ''}`,
+      `${i} of ${times}: ${told(run)}, ${run.installToVerdict.toFixed(1)} s from install to verdicts${run.failures.length > 0 ? `; NOT CLEAN: ${run.failures[0]}` : ''}`,
     )
   }
   return { failures: runs.flatMap((r) => r.failures), report: reportOf(runs) }
 }
 
+function told({ results }: FullRun): string {
+  const count = (verdict: string) => results?.cases.filter((c) => c.verdict === verdict).length ?? 0
+  return `${count('pass')} of ${results?.cases.length ?? 0} cases pass, ${count('unsupported')} unsupported`
+}
+
 function reportOf(runs: readonly FullRun[]): string {
   const clean = runs.filter((r) => r.failures.length === 0)
-  const cases = [...new Set(runs.map((r) => r.results?.cases.length ?? 0))].join(', ')
+  const cases = [...new Set(runs.map(told))].join('; ')
   const names = [...new Set(clean.flatMap((r) => [...r.stages.keys()]))]
   const stages = names.map((name) => [name, median(clean.flatMap((r) => r.stages.get(name) ?? [])).toFixed(2)])
   return [
-    `${clean.length} of ${runs.length} runs clean, ${cases} cases in each.`,
+    `${clean.length} of ${runs.length} runs clean; in each ${cases}.`,
     table(
       ['', ...spreadHead],
       [

@@ -13,7 +13,7 @@ import { crashed, finished } from './everyhop.ts'
 import { faultsProof } from './faults.ts'
 import { median, random, spread, table } from './figures.ts'
 import { leftovers, look } from './host.ts'
-import { stagesTold } from './runs.ts'
+import { notPassed, stagesTold } from './runs.ts'
 
 describe('figures', () => {
   test('the middle of odd and even many, and of none', () => {
@@ -65,6 +65,16 @@ test('what disruptions cost is told for each run; a run that has no results has 
   expect(lossesOf([{ cases }, undefined])).toBe(
     '| lost or reset of requests, late | run 1 | run 2 |\n| --- | --- | --- |\n| x | 2 of 512, 2 | – |',
   )
+})
+
+test('a run is clean when nothing fails or stays open: what a release does not promise is no failure', () => {
+  const cases = [
+    { id: 'a', verdict: 'pass' },
+    { id: 'b', verdict: 'unsupported', reason: 'not in this release' },
+    { id: 'c', verdict: 'fail', brokenHop: 'leg/hop' },
+    { id: 'd', verdict: 'inconclusive', reason: 'no marker' },
+  ] as const
+  expect(notPassed(cases)).toEqual(['c is fail: leg/hop', 'd is inconclusive: no marker'])
 })
 
 describe('faults', () => {
