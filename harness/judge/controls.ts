@@ -8,13 +8,17 @@ import type { HopVerdict, ProofVerdict } from './verdict.ts'
 /** What the kernel counts of each namespace. */
 const counted = ['packets', 'traces', 'conntrack', 'sockets'] as const
 
-/** That nothing was lost is told by counters, each asked after the request began: none of them is no zero. */
+/** Windows are told in whole milliseconds, cut off; observations in microseconds. */
+const windowStep = 1000
+
+/** That nothing was lost is told by counters, which the marker after the request has asked: none of them is no zero, and a later one tells of a later time. */
 function losslessStreams(places: ReadonlyMap<string, unknown>, { window }: Attempt, evidence: Evidence): ProofVerdict[] {
   const since = evidence.all('loss').filter((l) => l.t >= window.from && places.has(`${l.node}/${l.netns}`))
   const lost = since.find((l) => l.lost > 0)
   if (lost) return [contradicted('loss', 'no stream lost anything', `${lost.stream} of ${lost.netns} lost ${lost.lost}`, [lost.ref])]
+  const asked = since.filter(({ t }) => t >= window.from + windowStep && t <= window.to + windowStep)
   const counts = [...places.keys()].flatMap((place) =>
-    counted.map((stream) => ({ place, stream, count: since.find((l) => l.stream === stream && `${l.node}/${l.netns}` === place) })),
+    counted.map((stream) => ({ place, stream, count: asked.find((l) => l.stream === stream && `${l.node}/${l.netns}` === place) })),
   )
   const uncounted = counts.find(({ count }) => !count)
   if (uncounted) return [missing('loss', `a count of what the ${uncounted.stream} of ${uncounted.place} lost`)]

@@ -97,7 +97,7 @@ export function idealRun(expectation: Expectation): { attempts: Attempt[]; obser
       for (const id of [main.markers.before, main.markers.after]) add({ kind: 'marker', t: 2999, node, netns, stream, id })
     }
     for (const stream of ['packets', 'traces', 'conntrack', 'sockets'])
-      add({ kind: 'loss', t: main.window.to, node, netns, stream, lost: 0 })
+      add({ kind: 'loss', t: main.window.to + 100, node, netns, stream, lost: 0 })
   }
   return { attempts, observations }
 }

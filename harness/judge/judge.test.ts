@@ -193,12 +193,13 @@ describe('what a case rests on besides its path', () => {
     expect(judge([{ ...loss, lost: 0 }]).verdict).toBe('pass')
   })
 
-  test('a stream that nobody asked what it lost makes it inconclusive, and so does one that was asked before the request only', () => {
+  test('a stream that nobody asked what it lost makes it inconclusive, and so does one that was asked before the request or long after it only', () => {
     const counts = observations.filter((o) => o.kind === 'loss')
     expect(counts.length).toBeGreaterThan(8)
     for (const count of counts) {
       const without = observations.filter((o) => o !== count)
-      for (const left of [without, [...without, { ...count, t: main.window.from - 1 } as Observation]]) {
+      const at = (t: number) => [...without, { ...count, t } as Observation]
+      for (const left of [without, at(main.window.from - 1), at(main.window.to + 5000)]) {
         const verdict = judge([], left)
         expect(verdict.verdict).toBe('inconclusive')
         expect(verdict.reason).toContain(`a count of what the ${count.stream} of ${count.node}/${count.netns} lost`)

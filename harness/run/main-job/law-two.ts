@@ -91,7 +91,7 @@ export function lawTwoClaims(job: () => MainJob): void {
   test('without one that a hop refers to, exactly the hops change that refer to it', () => {
     const { all, clean } = bundle()
     const referred = all.filter((o) => clean.some((h) => h.refs.has(o.ref)))
-    const kinds = ['packet', 'trace', 'conntrack', 'socket', 'ztunnel-log', 'served', 'marker', 'policy-rule', 'route']
+    const kinds = ['packet', 'trace', 'conntrack', 'socket', 'ztunnel-log', 'served', 'marker', 'loss', 'policy-rule', 'route']
     expect(new Set(referred.map((o) => o.kind))).toEqual(new Set(kinds))
     for (const gone of sample(referred, (o) => o.kind)) {
       const referring = clean.filter((h) => h.refs.has(gone.ref)).map((h) => h.id)
